@@ -1,0 +1,1 @@
+"""MyoWave: a live estimate of muscle activity from a 6-axis IMU."""

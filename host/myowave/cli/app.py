@@ -1,0 +1,74 @@
+"""Collect the commands and turn every deliberate error into one line and exit code 2."""
+
+import importlib
+import pkgutil
+import sys
+from importlib import metadata
+
+import click
+import typer
+
+from myowave.cli import commands
+from myowave.errors import MyowaveError
+
+
+def build_app() -> typer.Typer:
+    """Return the application with every command of `commands/`, in the order of a user's path.
+
+    Each module in `commands/` defines `ORDER` (position in `--help`) and `register(app)`.
+    """
+    app = typer.Typer(
+        name="myowave",
+        help="A live estimate of muscle activity from a 6-axis IMU. Not a medical device.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(
+            False, "--version", is_eager=True, callback=_print_version, help="Show the version."
+        ),
+    ) -> None:
+        del version
+
+    modules = [
+        importlib.import_module(f"{commands.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(commands.__path__)
+    ]
+    for module in sorted(modules, key=lambda module: int(module.ORDER)):
+        module.register(app)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"myowave {metadata.version('myowave')}")
+        raise typer.Exit
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return 0, or 2 with a one-line error, or 130 after Ctrl-C."""
+    try:
+        result = build_app()(args=argv, prog_name="myowave", standalone_mode=False)
+    except MyowaveError as error:
+        return _fail(str(error))
+    except click.ClickException as error:
+        # Click's own message already names the option and what was expected.
+        context = getattr(error, "ctx", None)
+        hint = f" (see '{context.command_path} --help')" if context is not None else ""
+        return _fail(error.format_message() + hint)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str) -> int:
+    one_line = " ".join(message.split())
+    print(f"myowave: error: {one_line}", file=sys.stderr)
+    return 2
