@@ -184,27 +184,33 @@ def _low_pass(config: EnvelopeConfig, rate_hz: float) -> NDArray[np.float64]:
 def _delay_ms(config: EnvelopeConfig, band_hz: tuple[float, float], rate_hz: float) -> float:
     """Return the delay of slow changes of amplitude through both filters.
 
-    The envelope passes the band-pass with its group delay at the carrier, taken at the geometric
-    middle of the band (95 Hz for 20-450 Hz, where sEMG has most of its power), and the low-pass
-    with its group delay at 0 Hz.
+    The envelope of a carrier passes the band-pass (and notches) with the group delay there, taken
+    as the mean over what the filter lets through from 40 to 160 Hz, where sEMG has most of its
+    power, and the low-pass with its group delay at 0 Hz.
     """
     if not config.causal:
         return 0.0
-    band_pass = _band_pass(EnvelopeConfig(band_hz=config.band_hz), band_hz, rate_hz)
-    middle_hz = (band_hz[0] * band_hz[1]) ** 0.5
-    delay_s = _group_delay_s(band_pass, middle_hz, rate_hz)
-    delay_s += _group_delay_s(_low_pass(config, rate_hz), 1e-3 * config.lowpass_hz, rate_hz)
-    return 1000.0 * delay_s
+    carrier_hz = np.linspace(max(band_hz[0], 40.0), min(band_hz[1], 160.0), 4001)
+    gain, delay_s = _gain_and_group_delay(_band_pass(config, band_hz, rate_hz), carrier_hz, rate_hz)
+    mean_delay_s = float(np.average(delay_s, weights=gain**2))
+    _, at_rest_s = _gain_and_group_delay(
+        _low_pass(config, rate_hz), np.array([1e-3 * config.lowpass_hz]), rate_hz
+    )
+    return 1000.0 * (mean_delay_s + float(at_rest_s[0]))
 
 
-def _group_delay_s(sections: NDArray[np.float64], frequency_hz: float, rate_hz: float) -> float:
+def _gain_and_group_delay(
+    sections: NDArray[np.float64], frequency_hz: NDArray[np.float64], rate_hz: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from scipy import signal
 
-    width_hz = 1e-3 * frequency_hz
-    _, response = signal.sosfreqz(
-        sections, [frequency_hz - width_hz, frequency_hz + width_hz], fs=rate_hz
-    )
-    return float(-np.angle(response[1] / response[0]) / (2 * np.pi * 2 * width_hz))
+    half_width_hz = 1e-3
+    _, below = signal.sosfreqz(sections, frequency_hz - half_width_hz, fs=rate_hz)
+    _, above = signal.sosfreqz(sections, frequency_hz + half_width_hz, fs=rate_hz)
+    # The difference quotient must not step across a notch, where the phase jumps.
+    delay_s = -np.angle(above * np.conj(below)) / (2 * np.pi * 2 * half_width_hz)
+    gain = np.sqrt(np.abs(above) * np.abs(below))
+    return gain, np.where(gain > 1e-3, delay_s, 0.0)
 
 
 @dataclass(frozen=True)
