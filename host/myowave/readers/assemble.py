@@ -1,0 +1,206 @@
+"""From the channels of a source file to one 1 kHz recording: checks, units, common span, rate."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myowave.errors import RecordingError
+from myowave.quality import emg_quality
+from myowave.readers.source import ReadOptions, Signal, Source, sha256, unit_factor
+from myowave.recording import RATE_HZ, Recording
+from myowave.resample import PASS_BAND, STOP_BAND_DB, resample
+
+MIN_DURATION_S = 1.0
+_SHORT_CHANNEL = 0.9
+_LENGTH_TOLERANCE = 0.01
+_LENGTH_TOLERANCE_S = 0.1
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A signal in SI units without its blank ends: sample i was taken at start_s + i / rate."""
+
+    signal: Signal
+    values: NDArray[np.float64]
+    start_s: Fraction
+
+    @property
+    def end_s(self) -> Fraction:
+        """Time of the last sample."""
+        return self.start_s + Fraction(len(self.values) - 1) / self.signal.rate_hz
+
+
+def assemble(source: Source, options: ReadOptions) -> Recording:
+    """Return the recording a source file holds.
+
+    IMU and sEMG are kept over the longest span that all channels cover; it begins at the first
+    instant all have begun and ends at the last sample of the shortest.
+
+    Raises
+    ------
+    RecordingError
+        At an unknown unit, a missing value between others, a constant channel, lengths that
+        contradict the rates or the header, or less than 1 s in common.
+    """
+    spans = [_span(source, signal) for signal in (*source.imu, *source.emg)]
+    _check_lengths(source, spans, options)
+    start_s = max(span.start_s for span in spans)
+    end_s = min(span.end_s for span in spans)
+    n_samples = math.floor((end_s - start_s) * RATE_HZ) + 1
+    if n_samples < MIN_DURATION_S * RATE_HZ:
+        raise RecordingError(
+            f"{source.path}: too short, its channels have {max(0, n_samples) / RATE_HZ:.3f} s in "
+            f"common, expected at least {MIN_DURATION_S:g} s"
+        )
+    resampled = _resample_all(spans, start_s, n_samples)
+    n_imu = len(source.imu)
+    gyro = resampled[:, 3:n_imu] if n_imu == 6 else np.zeros((n_samples, 3))
+    muscles = _muscle_names(source, options)
+    quality = {
+        muscle: asdict(emg_quality(span.values, float(span.signal.rate_hz)))
+        for muscle, span in zip(muscles, spans[n_imu:], strict=True)
+    }
+    names = [*(f"acc_{axis}" for axis in "xyz"), *(f"gyro_{axis}" for axis in "xyz")][:n_imu]
+    names += [f"emg {muscle}" for muscle in muscles]
+    provenance: dict[str, Any] = {
+        "source": {
+            "file": source.path.name,
+            "sha256": sha256(source.path),
+            "reader": source.reader,
+            **{key: value for key, value in source.details.items() if key != "recorded"},
+        },
+        "recorded": source.details.get("recorded", ""),
+        "channels": {
+            name: {
+                "label": span.signal.label,
+                "sensor": span.signal.sensor,
+                "samples": len(span.values),
+                "start_s": round(float(span.start_s), 6),
+                "end_s": round(float(span.end_s), 6),
+            }
+            for name, span in zip(names, spans, strict=True)
+        },
+        "span_s": [round(float(start_s), 6), round(float(start_s) + (n_samples - 1) / RATE_HZ, 6)],
+        "resampling": {
+            "filter": "Kaiser-windowed sinc",
+            "pass_band": PASS_BAND,
+            "stop_band_db": STOP_BAND_DB,
+            "delay_ms": 0.0,
+        },
+        "source_quality": quality,
+    }
+    if n_imu != 6:
+        provenance["missing_gyro"] = True
+    stem = source.path.stem
+    return Recording(
+        acc=resampled[:, :3],
+        gyro=gyro,
+        emg=resampled[:, n_imu:],
+        muscles=muscles,
+        subject=_first(options.subject, source.subject, _subject_of(stem)),
+        day=_first(options.day, source.day),
+        name=_first(options.name, source.name, stem),
+        source_rates_hz={
+            name: float(span.signal.rate_hz) for name, span in zip(names, spans, strict=True)
+        },
+        source_units={name: span.signal.unit for name, span in zip(names, spans, strict=True)},
+        provenance=provenance,
+    )
+
+
+def _span(source: Source, signal: Signal) -> _Span:
+    """Cut blank ends off and hold what is left to be numbers that change."""
+    factor = unit_factor(source.path, signal)
+    where = f"{source.path}: {signal.place}"
+    present = np.flatnonzero(~np.isnan(signal.values))
+    if len(present) < 2:
+        raise RecordingError(f"{where}: no values")
+    first, last = int(present[0]), int(present[-1])
+    values = signal.values[first : last + 1]
+    if len(present) != len(values):
+        at = first + int(np.flatnonzero(np.isnan(values))[0])
+        row = f"row {signal.first_row + at}" if signal.first_row else f"sample {at}"
+        raise RecordingError(
+            f"{source.path}: {row}, {signal.place}: no value between others, expected a number"
+        )
+    if np.all(values == values[0]):
+        raise RecordingError(
+            f"{where}: constant at {values[0]:g} {signal.unit}, expected a signal; is the sensor "
+            "connected?"
+        )
+    start_s = Fraction(signal.start_s).limit_denominator(1_000_000) + first / signal.rate_hz
+    return _Span(signal, factor * values, start_s)
+
+
+def _check_lengths(source: Source, spans: Sequence[_Span], options: ReadOptions) -> None:
+    """Refuse channels whose rates cannot all be right, or a file that was cut."""
+    lengths_s = [float(len(span.values) / span.signal.rate_hz) for span in spans]
+    longest, shortest = int(np.argmax(lengths_s)), int(np.argmin(lengths_s))
+    stated_s = source.length_s
+    if stated_s is not None:
+        slack_s = _LENGTH_TOLERANCE * stated_s + _LENGTH_TOLERANCE_S
+        # Blank rows at the end were recorded time too.
+        rows_s = max(float(len(s.signal.values) / s.signal.rate_hz) for s in spans)
+        if lengths_s[longest] > stated_s + slack_s:
+            raise RecordingError(
+                f"{source.path}: {_timing(spans[longest])}, but the header says {stated_s:g} s: "
+                "its rate contradicts its length"
+            )
+        if rows_s < stated_s - slack_s and not options.allow_short:
+            raise RecordingError(
+                f"{source.path}: {_timing(spans[longest])}, but the header says {stated_s:g} s: "
+                "the file is cut off or its rate is wrong; keep what is there with --allow-short"
+            )
+    if lengths_s[shortest] < _SHORT_CHANNEL * lengths_s[longest] and not options.allow_short:
+        raise RecordingError(
+            f"{source.path}: {_timing(spans[shortest])}, {_timing(spans[longest])}: the rates "
+            "contradict the lengths; if one sensor stopped early, keep the common span with "
+            "--allow-short"
+        )
+
+
+def _timing(span: _Span) -> str:
+    rate = span.signal.rate_hz
+    return (
+        f"{span.signal.place} has {len(span.values)} samples at {float(rate):.4f} Hz = "
+        f"{float(len(span.values) / rate):.3f} s"
+    )
+
+
+def _resample_all(spans: Sequence[_Span], start_s: Fraction, n_samples: int) -> NDArray[np.float64]:
+    """Return (n_samples, channels); channels of one rate and start go together."""
+    out = np.empty((n_samples, len(spans)))
+    groups: dict[tuple[Fraction, Fraction, int], list[int]] = {}
+    for index, span in enumerate(spans):
+        key = (span.signal.rate_hz, span.start_s, len(span.values))
+        groups.setdefault(key, []).append(index)
+    for (rate_hz, first_s, _), members in groups.items():
+        values = np.column_stack([spans[index].values for index in members])
+        out[:, members] = resample(values, rate_hz, n_samples, start_s - first_s)
+    return out
+
+
+def _muscle_names(source: Source, options: ReadOptions) -> tuple[str, ...]:
+    if options.muscles is None:
+        return source.muscles
+    if len(options.muscles) != len(source.emg):
+        raise RecordingError(
+            f"{source.path}: {len(options.muscles)} muscle names for {len(source.emg)} sEMG "
+            f"channels ({', '.join(source.muscles)})"
+        )
+    return tuple(options.muscles)
+
+
+def _subject_of(stem: str) -> str:
+    """Return what stands before the first underscore of a file name: SUBJECT_LOAD_SET."""
+    subject, underscore, _ = stem.partition("_")
+    return subject if underscore and subject else "unknown"
+
+
+def _first(*texts: str | None) -> str:
+    return next((text for text in texts if text), "")
