@@ -1,0 +1,357 @@
+"""Write a plan as the C tables of `firmware/engine/mw_engine.h`, and as JSON for people."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myowave.compiler.derive import load_plan
+from myowave.compiler.plan import Add, Conv, Copy, Lookup, Mul, Plan, Taps, describe
+from myowave.errors import ModelError
+
+MODEL_FORMAT = 1  # MW_MODEL_FORMAT
+_LINE = 96
+
+
+def compile_model(
+    tflite: Path, out: Path, card: Mapping[str, Any] | None = None, *, optimize: bool = True
+) -> Plan:
+    """Compile a `.tflite` file into `model_data.h`, `model_data.c` and `plan.json`.
+
+    Nothing is written unless the whole network compiles.
+
+    Parameters
+    ----------
+    tflite : Path
+        The int8 window model.
+    out : Path
+        Folder for the files, made if absent.
+    card : mapping, optional
+        The model card (content of `model.json`). With one, `mw_model_info` is emitted: what a
+        device says about its network.
+    optimize : bool
+        As for `load_plan`.
+
+    Returns
+    -------
+    Plan
+        What was written.
+
+    Raises
+    ------
+    ModelError
+        If the file is not a `.tflite` file or the card belongs to another one.
+    UnsupportedModelError
+        If the engine cannot stream the network.
+    """
+    content = tflite.read_bytes()
+    try:
+        plan = load_plan(content, optimize=optimize)
+        header, source = emit(plan, card)
+    except ModelError as error:
+        raise type(error)(f"{tflite}: {error}") from error
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "model_data.h").write_text(header)
+    (out / "model_data.c").write_text(source)
+    (out / "plan.json").write_text(json.dumps(plan_json(plan), indent=2) + "\n")
+    return plan
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Return the plan as plain values: totals and one row a step."""
+    return {
+        "tflite_sha256": plan.sha256,
+        "inputs": plan.n_inputs,
+        "outputs": plan.n_outputs,
+        "receptive_field": plan.receptive_field,
+        "window": plan.window,
+        "macs_per_sample": plan.macs,
+        "state_bytes": plan.state_bytes,
+        "scratch_bytes": plan.scratch_bytes,
+        "line_bytes": plan.line_bytes,
+        "input": vars(plan.input_scale),
+        "output": [vars(scale) for scale in plan.output_scales],
+        "steps": [
+            {
+                "step": kind,
+                "tensor": name,
+                "inputs": reads,
+                "shape": shape,
+                "macs": macs,
+                "state_bytes": state,
+            }
+            for kind, name, reads, shape, macs, state in describe(plan)
+        ],
+    }
+
+
+def emit(plan: Plan, card: Mapping[str, Any] | None = None) -> tuple[str, str]:
+    """Return the text of `model_data.h` and `model_data.c`."""
+    info = "" if card is None else _info(plan, card)
+    return _header(plan, bool(info)), _source(plan) + info
+
+
+def _header(plan: Plan, with_info: bool) -> str:
+    info = (
+        """
+/* The model card's part a device tells its host. */
+#define MW_MODEL_HAS_INFO 1
+extern const mw_info mw_model_info;
+"""
+        if with_info
+        else ""
+    )
+    return f"""/* Written by `myowave compile`; do not edit. Network {plan.sha256[:16]}. */
+#ifndef MW_MODEL_DATA_H
+#define MW_MODEL_DATA_H
+
+#include "mw_engine.h"
+
+#define MW_MODEL_SHA256 "{plan.sha256}"
+#define MW_MODEL_INPUTS {plan.n_inputs}
+#define MW_MODEL_OUTPUTS {plan.n_outputs}
+#define MW_MODEL_RECEPTIVE_FIELD {plan.receptive_field}
+#define MW_MODEL_STATE_BYTES {plan.state_bytes}
+#define MW_MODEL_MACS {plan.macs}
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+extern const mw_model mw_model_data;
+{info}
+#ifdef __cplusplus
+}}
+#endif
+
+#endif /* MW_MODEL_DATA_H */
+"""
+
+
+class _Tables:
+    """The rows of each table, and the constants they point to."""
+
+    def __init__(self) -> None:
+        self.constants: list[str] = []
+        self.rows: dict[str, list[str]] = {
+            kind: [] for kind in ("step", "taps", "conv", "add", "mul")
+        }
+        self.lookups: dict[tuple[int, ...], int] = {}
+        self._number = 0
+
+    def constant(self, ctype: str, stem: str, values: Iterable[int]) -> str:
+        """Add an array and return its name."""
+        name = f"{stem}_{self._number}"
+        self._number += 1
+        numbers = list(values)
+        self.constants.append(
+            f"static const {ctype} {name}[{len(numbers)}] = {{\n{_wrapped(numbers)}}};\n"
+        )
+        return name
+
+    def lookup(self, table: Sequence[int]) -> int:
+        """Return the index of a 256-entry table, equal tables once."""
+        return self.lookups.setdefault(tuple(table), len(self.lookups))
+
+
+def _source(plan: Plan) -> str:
+    tables = _Tables()
+    line_offset = 0
+    for step in plan.steps:
+        a = b = index = 0
+        count = step.dst.width
+        match step:
+            case Taps():
+                kind, index, a = "TAPS", len(tables.rows["taps"]), plan.address(step.src)
+                tables.rows["taps"].append(
+                    f"{{{line_offset}U, {step.src.width}U, {step.taps}U, {step.dilation}U, "
+                    f"{step.fill}}}"
+                )
+                line_offset += step.state_bytes
+            case Conv():
+                kind, index, a = "CONV", len(tables.rows["conv"]), plan.address(step.src)
+                tables.rows["conv"].append(_conv_row(tables, step))
+            case Add():
+                kind, index = "ADD", len(tables.rows["add"])
+                a, b = plan.address(step.a), plan.address(step.b)
+                scales = ", ".join(
+                    f"{{{m.mantissa}, {m.shift}}}"
+                    for m in (step.parameters.a, step.parameters.b, step.parameters.output)
+                )
+                tables.rows["add"].append(
+                    f"{{{scales}, {step.a_offset}, {step.b_offset}, {step.zero_point}, {step.low}, "
+                    f"{step.high}}}"
+                )
+            case Mul():
+                kind, index = "MUL", len(tables.rows["mul"])
+                a, b = plan.address(step.a), plan.address(step.b)
+                tables.rows["mul"].append(
+                    f"{{{{{step.multiplier.mantissa}, {step.multiplier.shift}}}, {step.a_offset}, "
+                    f"{step.b_offset}, {step.zero_point}, {step.low}, {step.high}}}"
+                )
+            case Lookup():
+                kind, index, a = "TABLE", tables.lookup(step.table), plan.address(step.src)
+            case Copy():
+                kind, a = "COPY", plan.address(step.src)
+            case _:
+                raise AssertionError(step)
+        tables.rows["step"].append(
+            f"{{MW_STEP_{kind}, {index}U, {a}U, {b}U, {plan.address(step.dst)}U, {count}U}}"
+        )
+    return _assemble(plan, tables)
+
+
+def _conv_row(tables: _Tables, step: Conv) -> str:
+    weights = tables.constant("int8_t", "weights", (int(w) for w in step.weights.ravel()))
+    bias = tables.constant("int32_t", "bias", (int(v) for v in step.bias))
+    mantissa = tables.constant("int32_t", "mantissa", (m.mantissa for m in step.multipliers))
+    shift = tables.constant("int8_t", "shift", (m.shift for m in step.multipliers))
+    table = "NULL" if step.table is None else f"tables[{tables.lookup(step.table)}]"
+    return (
+        f"{{{weights}, {bias}, {mantissa}, {shift}, {table}, {step.weights.shape[1]}U, "
+        f"{step.zero_point}, {step.low}, {step.high}}}"
+    )
+
+
+def _assemble(plan: Plan, tables: _Tables) -> str:
+    parts = [
+        f"/* Written by `myowave compile`; do not edit. Network {plan.sha256[:16]}. */\n"
+        '#include "model_data.h"\n'
+    ]
+    names = dict.fromkeys(("step", "taps", "conv", "add", "mul", "table"), "NULL")
+    if tables.lookups:
+        rows = ",\n".join(f"{{{_wrapped(table)}}}" for table in tables.lookups)
+        parts.append(f"static const int8_t tables[{len(tables.lookups)}][256] = {{\n{rows}}};\n")
+        names["table"] = "tables"
+    parts += tables.constants
+    for kind, rows_of_kind in tables.rows.items():
+        if rows_of_kind:
+            rows = "".join(f"  {row},\n" for row in rows_of_kind)
+            name = f"{kind}_rows"
+            parts.append(f"static const mw_{kind} {name}[{len(rows_of_kind)}] = {{\n{rows}}};\n")
+            names[kind] = name
+    count = {kind: len(rows) for kind, rows in tables.rows.items()}
+    parts.append(f"""const mw_model mw_model_data = {{
+  .format = {MODEL_FORMAT}U,
+  .n_inputs = {plan.n_inputs}U,
+  .n_outputs = {plan.n_outputs}U,
+  .input = {plan.address(plan.input)}U,
+  .output = {plan.address(plan.output)}U,
+  .n_steps = {count["step"]}U,
+  .n_taps = {count["taps"]}U,
+  .n_convs = {count["conv"]}U,
+  .n_adds = {count["add"]}U,
+  .n_muls = {count["mul"]}U,
+  .n_tables = {len(tables.lookups)}U,
+  .receptive_field = {plan.receptive_field}U,
+  .scratch_bytes = {plan.scratch_bytes}U,
+  .line_bytes = {plan.line_bytes}U,
+  .state_bytes = {plan.state_bytes}U,
+  .steps = {names["step"]},
+  .taps = {names["taps"]},
+  .convs = {names["conv"]},
+  .adds = {names["add"]},
+  .muls = {names["mul"]},
+  .tables = {names["table"]},
+}};
+""")
+    return "\n".join(parts)
+
+
+def _wrapped(numbers: Iterable[int]) -> str:
+    """Return numbers as lines of C; INT32_MIN has no literal of its own."""
+    lines = []
+    line = " "
+    for number in numbers:
+        text = f" {number}," if number != -(2**31) else " (-2147483647 - 1),"
+        if len(line) + len(text) > _LINE:
+            lines.append(line)
+            line = " "
+        line += text
+    return "\n".join([*lines, line, ""])
+
+
+def _c_string(text: str) -> str:
+    """Return a C string literal; bytes outside printable ASCII as octal escapes."""
+    escaped = "".join(
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+    return f'"{escaped}"'
+
+
+def _info(plan: Plan, card: Mapping[str, Any]) -> str:
+    """Return the definition of `mw_model_info` from a model card that matches the plan."""
+
+    def entry(key: str) -> Any:
+        if key not in card:
+            raise ModelError(f"model card lacks '{key}'")
+        return card[key]
+
+    if entry("tflite_sha256") != plan.sha256:
+        raise ModelError(
+            f"model card is for network {str(card['tflite_sha256'])[:16]}, this one is "
+            f"{plan.sha256[:16]}"
+        )
+    muscles = [str(muscle) for muscle in entry("muscles")]
+    multipliers = [int(m) for m in entry("input_multipliers")]
+    output = {(scale.scale, scale.zero_point) for scale in plan.output_scales}
+    if len(muscles) != plan.n_outputs:
+        raise ModelError(
+            f"model card names {len(muscles)} muscles, the network has {plan.n_outputs}"
+        )
+    if len(multipliers) != plan.n_inputs:
+        raise ModelError(
+            f"model card has {len(multipliers)} input multipliers, the network has "
+            f"{plan.n_inputs} inputs"
+        )
+    if len(output) != 1:
+        raise ModelError("outputs differ in quantization; a device reports one scale for all")
+    if int(entry("input_zero_point")) != plan.input_scale.zero_point:
+        raise ModelError(
+            f"model card has input zero point {card['input_zero_point']}, the network "
+            f"{plan.input_scale.zero_point}"
+        )
+    if not 1 <= int(entry("input_shift")) <= 30 or any(abs(m) > 32767 for m in multipliers):
+        raise ModelError(
+            "model card's input scaling does not fit 16-bit multipliers and shift 1-30"
+        )
+    ((scale, zero_point),) = output
+    digest = ", ".join(f"0x{byte:02x}" for byte in bytes.fromhex(plan.sha256))
+    names = ", ".join(_c_string(muscle) for muscle in muscles)
+    return f"""
+static const char *const muscle_names[{len(muscles)}] = {{{names}}};
+static const int16_t input_multipliers[{len(multipliers)}] = {{\
+{", ".join(str(m) for m in multipliers)}}};
+
+const mw_info mw_model_info = {{
+  .sha256 = {{{digest}}},
+  .name = {_c_string(str(entry("name")))},
+  .imu = {_c_string(str(entry("imu")))},
+  .muscles = muscle_names,
+  .input =
+      {{
+          .multipliers = input_multipliers,
+          .channels = {len(multipliers)}U,
+          .shift = {int(entry("input_shift"))}U,
+          .zero_point = {plan.input_scale.zero_point},
+      }},
+  .output_scale = {np.float32(scale):.9e}F,
+  .output_zero_point = {zero_point},
+  .n_muscles = {len(muscles)}U,
+  .rate_hz = {int(entry("rate_hz"))}U,
+  .receptive_field = {plan.receptive_field}U,
+}};
+"""
+
+
+def content_hash(*parts: bytes) -> str:
+    """Return a short hash of `parts`, for the names of cached builds."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()[:32]

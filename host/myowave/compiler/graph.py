@@ -1,0 +1,492 @@
+"""A `.tflite` file as plain values: read it, check its structure, write it back.
+
+Only what the streaming compiler needs is kept: tensors with their quantization, constants, and
+operators with their options. Every index is checked here once, so that later stages may follow
+references without looking.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import flatbuffers
+import numpy as np
+import tflite
+from numpy.typing import NDArray
+
+from myowave.errors import ModelError, UnsupportedModelError
+
+FILE_IDENTIFIER = b"TFL3"
+SCHEMA_VERSION = 3
+# A network this project is for has some hundred of each; the limit stops a corrupt count early.
+ENTRIES_MAX = 100_000
+
+Option = int | tuple[int, ...]
+
+# Operator -> (options table, scalar fields with TFLite's default, vector fields). An operator that
+# is absent here is kept by name and has no readable options.
+_OPTIONS: dict[str, tuple[str, dict[str, int], tuple[str, ...]]] = {
+    "ADD": ("AddOptions", {"FusedActivationFunction": 0}, ()),
+    "CONCATENATION": ("ConcatenationOptions", {"Axis": 0, "FusedActivationFunction": 0}, ()),
+    "CONV_2D": (
+        "Conv2DOptions",
+        {
+            "Padding": 0,
+            "StrideW": 1,
+            "StrideH": 1,
+            "FusedActivationFunction": 0,
+            "DilationWFactor": 1,
+            "DilationHFactor": 1,
+        },
+        (),
+    ),
+    "EXPAND_DIMS": ("ExpandDimsOptions", {}, ()),
+    "FULLY_CONNECTED": (
+        "FullyConnectedOptions",
+        {"FusedActivationFunction": 0, "WeightsFormat": 0, "KeepNumDims": 0},
+        (),
+    ),
+    "MUL": ("MulOptions", {"FusedActivationFunction": 0}, ()),
+    "QUANTIZE": ("QuantizeOptions", {}, ()),
+    "RESHAPE": ("ReshapeOptions", {}, ("NewShape",)),
+    "SLICE": ("SliceOptions", {}, ()),
+    "SPLIT": ("SplitOptions", {"NumSplits": 0}, ()),
+    "SPLIT_V": ("SplitVOptions", {"NumSplits": 0}, ()),
+    "SQUEEZE": ("SqueezeOptions", {}, ("SqueezeDims",)),
+    "STRIDED_SLICE": (
+        "StridedSliceOptions",
+        {
+            "BeginMask": 0,
+            "EndMask": 0,
+            "EllipsisMask": 0,
+            "NewAxisMask": 0,
+            "ShrinkAxisMask": 0,
+        },
+        (),
+    ),
+}
+
+
+def _enum_names(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
+
+
+_OPERATOR_NAMES = _enum_names(tflite.BuiltinOperator)
+_OPERATOR_CODES = {name: code for code, name in _OPERATOR_NAMES.items()}
+_TYPE_NAMES = _enum_names(tflite.TensorType)
+_TYPE_CODES = {name: code for code, name in _TYPE_NAMES.items()}
+_OPTIONS_CODES = {name: code for code, name in _enum_names(tflite.BuiltinOptions).items()}
+
+DTYPES: dict[str, type[np.generic]] = {
+    "INT8": np.int8,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+    "INT16": np.int16,
+    "FLOAT32": np.float32,
+}
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Affine quantization, real = scale * (q - zero_point).
+
+    Attributes
+    ----------
+    scales : (1,) or (k,) tuple of float
+        float32 values; one for the tensor, or one for each slice along `axis`.
+    zero_points : tuple of int
+        As many as scales.
+    axis : int
+        Axis the scales belong to, when there are several.
+    """
+
+    scales: tuple[float, ...]
+    zero_points: tuple[int, ...]
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor: `data` is None for a value computed at run time."""
+
+    name: str
+    shape: tuple[int, ...]
+    type: str = "INT8"
+    quantization: Quantization | None = None
+    data: bytes | None = None
+
+    @property
+    def constant(self) -> bool:
+        """Whether the file holds the tensor's value."""
+        return self.data is not None
+
+    def array(self) -> NDArray[np.generic]:
+        """Return the constant's value with its shape; only for tensors whose `data` is not None."""
+        assert self.data is not None
+        return np.frombuffer(self.data, dtype=DTYPES[self.type]).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator by its TFLite name; an absent optional input is index -1."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Mapping[str, Option] = field(default_factory=dict)
+    version: int = 1
+
+    def option(self, name: str) -> int:
+        """Return the scalar option `name` (TFLite's default where the file does not set it)."""
+        default = _OPTIONS[self.kind][1][name]
+        value = self.options.get(name, default)
+        assert isinstance(value, int)
+        return value
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One subgraph: operators are in execution order."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    description: str = ""
+
+
+def read_graph(content: bytes) -> Graph:
+    """Read a `.tflite` file.
+
+    Parameters
+    ----------
+    content : bytes
+        The whole file.
+
+    Raises
+    ------
+    ModelError
+        If the bytes are not a well-formed TFLite flatbuffer.
+    UnsupportedModelError
+        If it is one, but of a form no streaming network has (several subgraphs, external data).
+    """
+    if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
+        found = content[4:8]
+        raise ModelError(
+            f"not a .tflite file: expected the identifier {FILE_IDENTIFIER!r} at byte 4, "
+            f"found {found!r} ({len(content)} bytes)"
+        )
+    try:
+        graph = _read(content)
+    except (
+        struct.error,
+        IndexError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        MemoryError,
+    ) as error:
+        # The generated readers index the buffer as they go: an offset outside raises one of these.
+        raise ModelError(
+            f".tflite file of {len(content)} bytes is truncated or corrupt: "
+            f"an offset inside it leads nowhere ({type(error).__name__})"
+        ) from error
+    _check_structure(graph)
+    return graph
+
+
+def _count(length: int, what: str) -> range:
+    if not 0 <= length <= ENTRIES_MAX:
+        raise ModelError(f".tflite file is corrupt: it claims {length} {what}")
+    return range(length)
+
+
+def _read(content: bytes) -> Graph:
+    model = tflite.Model.GetRootAs(content, 0)
+    if model.Version() != SCHEMA_VERSION:
+        raise UnsupportedModelError(
+            f"TFLite schema version {model.Version()}, expected {SCHEMA_VERSION}"
+        )
+    if model.SubgraphsLength() != 1:
+        raise UnsupportedModelError(
+            f"{model.SubgraphsLength()} subgraphs, expected 1: export a plain network without "
+            "control flow or variables"
+        )
+    codes = []
+    for i in _count(model.OperatorCodesLength(), "operator codes"):
+        code = model.OperatorCodes(i)
+        # Old files hold the operator in the deprecated 8-bit field only.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        name = _OPERATOR_NAMES.get(number, f"operator number {number}")
+        if name == "CUSTOM":
+            custom = code.CustomCode()
+            name = f"CUSTOM {custom.decode(errors='replace') if custom else ''}".strip()
+        codes.append((name, code.Version()))
+    buffers: list[bytes | None] = []
+    for i in _count(model.BuffersLength(), "buffers"):
+        buffer = model.Buffers(i)
+        if buffer.Offset() > 1:
+            raise UnsupportedModelError(f"buffer {i} lies outside the flatbuffer: not supported")
+        if buffer.DataLength() > len(content):
+            raise ModelError(f".tflite file is corrupt: buffer {i} is longer than the file")
+        buffers.append(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else None)
+    subgraph = model.Subgraphs(0)
+    tensors = tuple(
+        _read_tensor(subgraph.Tensors(i), i, buffers)
+        for i in _count(subgraph.TensorsLength(), "tensors")
+    )
+    operators = tuple(
+        _read_operator(subgraph.Operators(i), codes)
+        for i in _count(subgraph.OperatorsLength(), "operators")
+    )
+    description = model.Description()
+    return Graph(
+        tensors,
+        operators,
+        tuple(subgraph.Inputs(i) for i in _count(subgraph.InputsLength(), "inputs")),
+        tuple(subgraph.Outputs(i) for i in _count(subgraph.OutputsLength(), "outputs")),
+        description.decode(errors="replace") if description else "",
+    )
+
+
+def _read_tensor(tensor: tflite.Tensor, index: int, buffers: list[bytes | None]) -> Tensor:
+    raw_name = tensor.Name()
+    # A name ends up in one-line messages and in C comments: keep it short and printable.
+    decoded = raw_name.decode(errors="replace") if raw_name else f"tensor {index}"
+    name = "".join(c if c.isprintable() else "?" for c in decoded)[-120:]
+    parameters = tensor.Quantization()
+    quantization = None
+    if parameters is not None and parameters.ScaleLength():
+        scales = tuple(
+            float(parameters.Scale(j)) for j in _count(parameters.ScaleLength(), "scales")
+        )
+        zeros = tuple(
+            int(parameters.ZeroPoint(j))
+            for j in _count(parameters.ZeroPointLength(), "zero points")
+        )
+        quantization = Quantization(
+            scales, zeros or (0,) * len(scales), parameters.QuantizedDimension()
+        )
+    if any(
+        tensor.ShapeSignature(j) < 0 for j in _count(tensor.ShapeSignatureLength(), "dimensions")
+    ):
+        raise UnsupportedModelError(
+            f"tensor '{name}' has a dynamic shape: export with a static batch of 1 and a fixed "
+            "window"
+        )
+    shape = tuple(int(tensor.Shape(j)) for j in _count(tensor.ShapeLength(), "dimensions"))
+    return Tensor(
+        name,
+        shape,
+        _TYPE_NAMES.get(tensor.Type(), f"type number {tensor.Type()}"),
+        quantization,
+        buffers[tensor.Buffer()] if tensor.Buffer() >= 0 else None,
+    )
+
+
+def _read_operator(operator: tflite.Operator, codes: list[tuple[str, int]]) -> Operator:
+    index = operator.OpcodeIndex()
+    if not 0 <= index < len(codes):
+        raise IndexError
+    kind, version = codes[index]
+    inputs = tuple(int(operator.Inputs(i)) for i in _count(operator.InputsLength(), "inputs"))
+    outputs = tuple(int(operator.Outputs(i)) for i in _count(operator.OutputsLength(), "outputs"))
+    options: dict[str, Option] = {}
+    table = operator.BuiltinOptions()
+    if kind in _OPTIONS and table is not None:
+        class_name, scalars, vectors = _OPTIONS[kind]
+        if operator.BuiltinOptionsType() != _OPTIONS_CODES[class_name]:
+            raise ModelError(f".tflite file is corrupt: {kind} holds another operator's options")
+        reader = getattr(tflite, class_name)()
+        reader.Init(table.Bytes, table.Pos)
+        for name in scalars:
+            options[name] = int(getattr(reader, name)())
+        for name in vectors:
+            length = getattr(reader, name + "Length")()
+            options[name] = tuple(int(getattr(reader, name)(j)) for j in _count(length, name))
+    return Operator(kind, inputs, outputs, options, version)
+
+
+def _check_structure(graph: Graph) -> None:
+    """Check indices, that values exist before use, and that constants fill their shapes."""
+    known = set()
+    for i, tensor in enumerate(graph.tensors):
+        if any(n < 0 for n in tensor.shape):
+            raise UnsupportedModelError(
+                f"tensor '{tensor.name}' has shape {tensor.shape}: expected a static shape"
+            )
+        if tensor.data is None:
+            continue
+        known.add(i)
+        dtype = DTYPES.get(tensor.type)
+        # Python's integers do not overflow, a corrupt shape can only be too large.
+        elements = 1
+        for n in tensor.shape:
+            elements *= n
+        if dtype is not None and elements * np.dtype(dtype).itemsize != len(tensor.data):
+            raise ModelError(
+                f"constant '{tensor.name}' of shape {tensor.shape} and type {tensor.type} holds "
+                f"{len(tensor.data)} bytes, expected {elements * np.dtype(dtype).itemsize}"
+            )
+    for i in (*graph.inputs, *graph.outputs):
+        if not 0 <= i < len(graph.tensors):
+            raise ModelError(f".tflite file is corrupt: no tensor {i}")
+    for i in graph.inputs:
+        if i in known:
+            raise ModelError(f"input '{graph.tensors[i].name}' holds a constant")
+        known.add(i)
+    for position, operator in enumerate(graph.operators):
+        where = f"operator {position} ({operator.kind})"
+        for i in operator.inputs:
+            if not -1 <= i < len(graph.tensors):
+                raise ModelError(f"{where} reads tensor {i}, which does not exist")
+            if i >= 0 and i not in known:
+                raise ModelError(
+                    f"{where} reads '{graph.tensors[i].name}' before any operator computes it"
+                )
+        for i in operator.outputs:
+            if not 0 <= i < len(graph.tensors):
+                raise ModelError(f"{where} writes tensor {i}, which does not exist")
+            if i in known:
+                raise ModelError(f"{where} writes '{graph.tensors[i].name}', which has a value")
+            known.add(i)
+    for i in graph.outputs:
+        if i not in known:
+            raise ModelError(f"output '{graph.tensors[i].name}' is computed by no operator")
+
+
+def write_graph(graph: Graph) -> bytes:
+    """Return `graph` as a `.tflite` file that TFLite and tflite-micro load."""
+    builder = flatbuffers.Builder(1 << 16)
+    kinds = sorted({(operator.kind, operator.version) for operator in graph.operators})
+    codes = []
+    for kind, version in kinds:
+        number = _OPERATOR_CODES[kind]
+        tflite.OperatorCodeStart(builder)
+        tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(number, 127))
+        tflite.OperatorCodeAddBuiltinCode(builder, number)
+        tflite.OperatorCodeAddVersion(builder, version)
+        codes.append(tflite.OperatorCodeEnd(builder))
+    # Buffer 0 is empty by the schema's rule: it stands for "no data".
+    payloads: list[bytes | None] = [None]
+    buffer_of: dict[bytes, int] = {}
+    tensors = [_write_tensor(builder, tensor, payloads, buffer_of) for tensor in graph.tensors]
+    operators = [
+        _write_operator(builder, operator, kinds.index((operator.kind, operator.version)))
+        for operator in graph.operators
+    ]
+    buffers = [_write_buffer(builder, payload) for payload in payloads]
+
+    inputs = builder.CreateNumpyVector(np.array(graph.inputs, np.int32))
+    outputs = builder.CreateNumpyVector(np.array(graph.outputs, np.int32))
+    tensor_vector = _offsets(builder, tensors)
+    operator_vector = _offsets(builder, operators)
+    name = builder.CreateString("main")
+    tflite.SubGraphStart(builder)
+    tflite.SubGraphAddTensors(builder, tensor_vector)
+    tflite.SubGraphAddInputs(builder, inputs)
+    tflite.SubGraphAddOutputs(builder, outputs)
+    tflite.SubGraphAddOperators(builder, operator_vector)
+    tflite.SubGraphAddName(builder, name)
+    subgraph = tflite.SubGraphEnd(builder)
+
+    code_vector = _offsets(builder, codes)
+    subgraph_vector = _offsets(builder, [subgraph])
+    buffer_vector = _offsets(builder, buffers)
+    description = builder.CreateString(graph.description or "MyoWave")
+    tflite.ModelStart(builder)
+    tflite.ModelAddVersion(builder, SCHEMA_VERSION)
+    tflite.ModelAddOperatorCodes(builder, code_vector)
+    tflite.ModelAddSubgraphs(builder, subgraph_vector)
+    tflite.ModelAddDescription(builder, description)
+    tflite.ModelAddBuffers(builder, buffer_vector)
+    builder.Finish(tflite.ModelEnd(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _offsets(builder: flatbuffers.Builder, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return int(builder.EndVector())
+
+
+def _write_tensor(
+    builder: flatbuffers.Builder,
+    tensor: Tensor,
+    payloads: list[bytes | None],
+    buffer_of: dict[bytes, int],
+) -> int:
+    buffer = 0
+    if tensor.data is not None:
+        buffer = buffer_of.setdefault(tensor.data, len(payloads))
+        if buffer == len(payloads):
+            payloads.append(tensor.data)
+    else:
+        # TFLite's converter gives every computed tensor an empty buffer of its own.
+        buffer = len(payloads)
+        payloads.append(None)
+    quantization = 0
+    if tensor.quantization is not None:
+        scales = builder.CreateNumpyVector(np.array(tensor.quantization.scales, np.float32))
+        zeros = builder.CreateNumpyVector(np.array(tensor.quantization.zero_points, np.int64))
+        tflite.QuantizationParametersStart(builder)
+        tflite.QuantizationParametersAddScale(builder, scales)
+        tflite.QuantizationParametersAddZeroPoint(builder, zeros)
+        tflite.QuantizationParametersAddQuantizedDimension(builder, tensor.quantization.axis)
+        quantization = tflite.QuantizationParametersEnd(builder)
+    shape = builder.CreateNumpyVector(np.array(tensor.shape, np.int32))
+    name = builder.CreateString(tensor.name)
+    tflite.TensorStart(builder)
+    tflite.TensorAddShape(builder, shape)
+    tflite.TensorAddType(builder, _TYPE_CODES[tensor.type])
+    tflite.TensorAddBuffer(builder, buffer)
+    tflite.TensorAddName(builder, name)
+    if tensor.quantization is not None:
+        tflite.TensorAddQuantization(builder, quantization)
+    return int(tflite.TensorEnd(builder))
+
+
+def _write_operator(builder: flatbuffers.Builder, operator: Operator, code: int) -> int:
+    options = 0
+    option_type = 0
+    if operator.kind in _OPTIONS:
+        class_name, scalars, vectors = _OPTIONS[operator.kind]
+        option_type = _OPTIONS_CODES[class_name]
+        filled = {
+            name: builder.CreateNumpyVector(np.array(operator.options[name], np.int32))
+            for name in vectors
+            if name in operator.options
+        }
+        getattr(tflite, class_name + "Start")(builder)
+        for name in scalars:
+            getattr(tflite, f"{class_name}Add{name}")(builder, operator.option(name))
+        for name, offset in filled.items():
+            getattr(tflite, f"{class_name}Add{name}")(builder, offset)
+        options = getattr(tflite, class_name + "End")(builder)
+    inputs = builder.CreateNumpyVector(np.array(operator.inputs, np.int32))
+    outputs = builder.CreateNumpyVector(np.array(operator.outputs, np.int32))
+    tflite.OperatorStart(builder)
+    tflite.OperatorAddOpcodeIndex(builder, code)
+    tflite.OperatorAddInputs(builder, inputs)
+    tflite.OperatorAddOutputs(builder, outputs)
+    if option_type:
+        tflite.OperatorAddBuiltinOptionsType(builder, option_type)
+        tflite.OperatorAddBuiltinOptions(builder, options)
+    return int(tflite.OperatorEnd(builder))
+
+
+def _write_buffer(builder: flatbuffers.Builder, payload: bytes | None) -> int:
+    data = 0
+    if payload is not None:
+        # The schema asks for 16-byte alignment of constants.
+        builder.StartVector(1, len(payload), 16)
+        builder.head -= len(payload)
+        builder.Bytes[builder.head : builder.head + len(payload)] = payload
+        data = builder.EndVector()
+    tflite.BufferStart(builder)
+    if payload is not None:
+        tflite.BufferAddData(builder, data)
+    return int(tflite.BufferEnd(builder))

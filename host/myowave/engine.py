@@ -1,0 +1,170 @@
+"""The streaming engine on this machine: the firmware's C sources behind a Python class.
+
+The sources of `firmware/engine` and the model's tables are compiled once by the system's C
+compiler and kept under `build/native/`, named by their content.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+import cffi
+import numpy as np
+from numpy.typing import NDArray
+
+from myowave.compiler.derive import load_plan
+from myowave.compiler.emit import content_hash, emit
+from myowave.compiler.plan import Plan
+from myowave.errors import ModelError, ToolError
+from myowave.paths import build_dir, firmware_dir
+from myowave.tflm import check_input
+
+CFLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden")
+
+# Bound by its binary interface: these lines repeat mw_engine.h's types by size only, through
+# functions of the shim, so a change of a structure cannot go unnoticed here.
+_INTERFACE = """
+size_t mw_native_engine_bytes(void);
+size_t mw_native_state_bytes(void);
+int mw_native_init(void *engine, void *state, size_t state_bytes);
+void mw_native_reset(void *engine);
+void mw_native_run(void *engine, const int8_t *in, int8_t *out, size_t samples);
+"""
+_SHIM = """\
+/* Entry points of the shared library; the loop over samples stays in C. */
+#include "model_data.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT size_t mw_native_engine_bytes(void) { return sizeof(mw_engine); }
+EXPORT size_t mw_native_state_bytes(void) { return MW_MODEL_STATE_BYTES; }
+EXPORT int mw_native_init(void *engine, void *state, size_t state_bytes) {
+  return (int)mw_engine_init((mw_engine *)engine, &mw_model_data, state, state_bytes);
+}
+EXPORT void mw_native_reset(void *engine) { mw_engine_reset((mw_engine *)engine); }
+EXPORT void mw_native_run(void *engine, const int8_t *in, int8_t *out, size_t samples) {
+  for (size_t i = 0; i < samples; ++i) {
+    mw_engine_step((mw_engine *)engine, in + i * MW_MODEL_INPUTS, out + i * MW_MODEL_OUTPUTS);
+  }
+}
+"""
+
+
+class NativeEngine:
+    """One running network; samples go in one at a time or many at once, with the same result.
+
+    Parameters
+    ----------
+    tflite : bytes
+        The int8 window model.
+    optimize : bool
+        As for `compiler.load_plan`.
+
+    Raises
+    ------
+    ModelError, UnsupportedModelError
+        If the model cannot be read or streamed.
+    ToolError
+        If there is no C compiler, or it fails.
+    """
+
+    def __init__(self, tflite: bytes, *, optimize: bool = True) -> None:
+        self.plan: Plan = load_plan(tflite, optimize=optimize)
+        self._ffi = cffi.FFI()
+        self._ffi.cdef(_INTERFACE)
+        library = _build(self.plan)
+        try:
+            self._lib = cast(Any, self._ffi.dlopen(str(library)))
+        except OSError as error:
+            raise ToolError(f"{library}: cannot be loaded: {error}") from error
+        self._engine = self._ffi.new("uint64_t[]", self._lib.mw_native_engine_bytes() // 8 + 1)
+        state_bytes = self._lib.mw_native_state_bytes()
+        self._state = self._ffi.new("uint32_t[]", state_bytes // 4)
+        status = self._lib.mw_native_init(self._engine, self._state, state_bytes)
+        if status != 0:
+            raise ModelError(f"the engine refuses its own tables: mw_engine_init gave {status}")
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples one output depends on."""
+        return self.plan.receptive_field
+
+    @property
+    def n_inputs(self) -> int:
+        """Channels of the input."""
+        return self.plan.n_inputs
+
+    @property
+    def n_outputs(self) -> int:
+        """Channels of the output."""
+        return self.plan.n_outputs
+
+    def reset(self) -> None:
+        """Forget every past sample."""
+        self._lib.mw_native_reset(self._engine)
+
+    def step(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Take one (channels,) int8 sample; return the (outputs,) int8 output at it."""
+        row: NDArray[np.int8] = self.run(np.asarray(x)[np.newaxis])[0]
+        return row
+
+    def run(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Take (n, channels) int8 samples after those taken so far; return (n, outputs).
+
+        Raises
+        ------
+        ModelError
+            If `x` is not an int8 array of that shape.
+        """
+        x = check_input(x, self.n_inputs)
+        out = np.empty((len(x), self.n_outputs), np.int8)
+        self._lib.mw_native_run(
+            self._engine,
+            self._ffi.from_buffer("int8_t[]", x.data),
+            self._ffi.from_buffer("int8_t[]", out.data, require_writable=True),
+            len(x),
+        )
+        return out
+
+
+def _build(plan: Plan) -> Path:
+    """Return the shared library for `plan`, compiling it unless it is there."""
+    compiler = os.environ.get("CC") or "cc"
+    found = shutil.which(compiler)
+    if found is None:
+        raise ToolError(
+            f"no C compiler '{compiler}' found: install gcc or clang, or name one in CC"
+        )
+    sources = firmware_dir() / "engine"
+    engine = [sources / "mw_engine.h", sources / "mw_engine.c"]
+    header, source = emit(plan)
+    identity = content_hash(
+        *(path.read_bytes() for path in engine),
+        header.encode(),
+        source.encode(),
+        _SHIM.encode(),
+        " ".join([found, *CFLAGS]).encode(),
+    )
+    library = build_dir("native") / f"{identity}.so"
+    if library.exists():
+        return library
+    with tempfile.TemporaryDirectory(dir=library.parent) as name:
+        folder = Path(name)
+        (folder / "model_data.h").write_text(header)
+        (folder / "model_data.c").write_text(source)
+        (folder / "shim.c").write_text(_SHIM)
+        target = folder / library.name
+        inputs = [engine[1], folder / "model_data.c", folder / "shim.c"]
+        command = [found, *CFLAGS, f"-I{sources}", f"-I{folder}", *map(str, inputs)]
+        done = subprocess.run(
+            [*command, "-o", str(target)], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or ["no message"])[0]
+            raise ToolError(f"{compiler} failed to compile the engine: {reason}")
+        # Two processes may build the same library at once: whoever comes last wins, whole.
+        target.replace(library)
+    return library

@@ -1,0 +1,131 @@
+"""The oracle: what tflite-micro's reference kernels compute for a window model."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myowave.compiler.derive import Derivation, derive
+from myowave.compiler.graph import write_graph
+from myowave.compiler.widen import widened
+from myowave.errors import ModelError, ParityError, ToolError
+
+OUTPUTS_PER_CALL = 1024
+VERIFIED_WINDOWS = 8
+ARENA_MAX = 1 << 30
+
+
+def run_tflm(
+    tflite: bytes, x: NDArray[np.int8], *, verify: int = VERIFIED_WINDOWS
+) -> NDArray[np.int8]:
+    """Run every window of `x` through tflite-micro.
+
+    The graph is widened (see `compiler.widen`) so that one call gives many outputs, and compared
+    with the model as it is on some windows.
+
+    Parameters
+    ----------
+    tflite : bytes
+        The int8 window model.
+    x : (n, channels) int8 array
+        Quantized input samples.
+    verify : int
+        How many windows, spread over `x`, to run through the original model as well.
+
+    Returns
+    -------
+    (n, outputs) int8 array
+        Row t is the output for the window that ends with sample t. The first RF - 1 rows, for
+        which there is no window, hold the output's zero point.
+
+    Raises
+    ------
+    ModelError, UnsupportedModelError
+        If the model cannot be read or streamed, or tflite-micro refuses it.
+    ParityError
+        If widening changed a value (it never should).
+    ToolError
+        If tflite-micro is not installed.
+    """
+    derivation = derive(tflite)
+    plan = derivation.plan
+    x = check_input(x, plan.n_inputs)
+    result = np.empty((len(x), plan.n_outputs), np.int8)
+    result[:] = [scale.zero_point for scale in plan.output_scales]
+    first = plan.receptive_field - 1
+    count = len(x) - first
+    if count <= 0:
+        return result
+    # A window longer than the receptive field has samples no output depends on.
+    padded = np.vstack([np.zeros((plan.window - 1 - first, plan.n_inputs), np.int8), x])
+    extra = min(count, OUTPUTS_PER_CALL) - 1
+    runner = _Runner(write_graph(widened(derivation, extra)), derivation, plan.window + extra)
+    for start in range(0, count, extra + 1):
+        # The last block starts earlier instead of being shorter.
+        begin = min(start, count - extra - 1)
+        window = padded[begin : begin + plan.window + extra]
+        result[first + begin : first + begin + extra + 1] = runner.newest(window, extra + 1)
+    if verify:
+        original = _Runner(tflite, derivation, plan.window)
+        for row in np.unique(np.linspace(0, count - 1, verify).astype(int)):
+            expected = original.newest(padded[row : row + plan.window], 1)[0]
+            if not np.array_equal(expected, result[first + row]):
+                raise ParityError(
+                    f"widened model differs from the window model at sample {first + row}: "
+                    f"{result[first + row]}, expected {expected}"
+                )
+    return result
+
+
+def check_input(x: NDArray[np.int8], channels: int) -> NDArray[np.int8]:
+    """Return `x` if it is an (n, channels) int8 array; raise ModelError otherwise."""
+    if x.dtype != np.int8 or x.ndim != 2 or x.shape[1] != channels:
+        raise ModelError(
+            f"input is {x.dtype} of shape {x.shape}, expected int8 of shape (n, {channels})"
+        )
+    return np.ascontiguousarray(x)
+
+
+class _Runner:
+    """One loaded model."""
+
+    def __init__(self, tflite: bytes, derivation: Derivation, window: int) -> None:
+        self.interpreter = _interpreter(tflite)
+        self.derivation = derivation
+        graph = derivation.graph
+        shape = list(graph.tensors[graph.inputs[0]].shape)
+        shape[derivation.sequences[graph.inputs[0]].time_axis] = window
+        self.shape = tuple(shape)
+
+    def newest(self, window: NDArray[np.int8], count: int) -> NDArray[np.int8]:
+        """Return the newest `count` outputs, (count, outputs)."""
+        self.interpreter.set_input(np.ascontiguousarray(window.reshape(self.shape)), 0)
+        try:
+            self.interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(f"tflite-micro failed to run the model: {error}") from error
+        parts = []
+        for position, index in enumerate(self.derivation.graph.outputs):
+            channels = self.derivation.sequences[index].channels
+            output = self.interpreter.get_output(position).reshape(-1, channels)
+            parts.append(output[-count:])
+        return np.hstack(parts)
+
+
+def _interpreter(tflite: bytes) -> Any:
+    """Load a model with an arena that is large enough, found by doubling."""
+    try:
+        from tflite_micro.python.tflite_micro import runtime
+    except ImportError as error:
+        raise ToolError(
+            "running tflite-micro needs its package: pip install 'myowave[train]'"
+        ) from error
+    arena = 1 << 18
+    while True:
+        try:
+            return runtime.Interpreter.from_bytes(tflite, arena_size=arena)
+        except RuntimeError as error:
+            # The runtime gives one error for every failure; only a larger arena tells them apart.
+            if arena >= ARENA_MAX:
+                raise ModelError(f"tflite-micro refuses the model: {error}") from error
+            arena *= 4
