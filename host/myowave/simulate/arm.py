@@ -120,9 +120,7 @@ def passive_torque(subject: Subject, angle: Value, rate: Value) -> Value:
     )
 
 
-def carried_torque(
-    subject: Subject, load_kg: Array, shoulder: Shoulder
-) -> tuple[Array, Array]:
+def carried_torque(subject: Subject, load_kg: Array, shoulder: Shoulder) -> tuple[Array, Array]:
     """Return what gravity and the moving elbow joint do to the forearm.
 
     Returns
@@ -182,14 +180,14 @@ def move_arm(
     planned = _plan_excitation(subject, muscles, torque, wanted)
     noise = subject.noise * _motor_noise(rng, time_s)
     return _integrate(
-        subject,
-        muscles,
-        planned,
-        noise,
-        wanted,
-        shoulder,
-        programme.course("pronation", time_s),
-        load_kg,
+        subject=subject,
+        muscles=muscles,
+        planned=planned,
+        noise=noise,
+        wanted=wanted,
+        shoulder=shoulder,
+        pronation=programme.course("pronation", time_s),
+        load_kg=load_kg,
     )
 
 
@@ -220,6 +218,7 @@ def _earlier(values: Array, samples: int) -> Array:
 
 
 def _integrate(
+    *,
     subject: Subject,
     muscles: tuple[Muscle, Muscle],
     planned: Array,
@@ -247,8 +246,6 @@ def _integrate(
             planned[:, 1],
             noise[:, 0],
             noise[:, 1],
-            wanted.angle,
-            wanted.rate,
             shoulder.flexion.angle,
             shoulder.flexion.acceleration,
             along,
@@ -256,6 +253,7 @@ def _integrate(
             moment,
         )
     ]
+    wanted_angles, wanted_rates = wanted.angle.tolist(), wanted.rate.tolist()
     angles = [0.0] * n
     rates = [0.0] * n
     accelerations = [0.0] * n
@@ -272,8 +270,6 @@ def _integrate(
         plan_extend,
         noise_flex,
         noise_extend,
-        wanted_angle,
-        wanted_rate,
         upper_angle,
         upper_acceleration,
         gravity,
@@ -284,8 +280,8 @@ def _integrate(
         correction = 0.0
         if i >= feedback_delay:
             felt = i - feedback_delay
-            error = lists[4][felt] - angles[felt]
-            error_rate = lists[5][felt] - rates[felt]
+            error = wanted_angles[felt] - angles[felt]
+            error_rate = wanted_rates[felt] - rates[felt]
             correction = inertia_now * bandwidth * (bandwidth * error + 1.4 * error_rate)
         commands = (
             (plan_flex + correction / strengths[0], noise_flex),
@@ -293,8 +289,8 @@ def _integrate(
         )
         for m, (command, noise_now) in enumerate(commands):
             # Tiredness is felt, and most of it made up for.
-            command = command * (1.0 + 0.8 * tired[m] / (1.0 - tired[m])) * (1.0 + noise_now)
-            excitations[m][i] = min(max(command, TONE), 1.0)
+            effort = (1.0 + 0.8 * tired[m] / (1.0 - tired[m])) * (1.0 + noise_now)
+            excitations[m][i] = min(max(command * effort, TONE), 1.0)
             activations[m][i] = active[m]
             fatigues[m][i] = tired[m]
 
@@ -366,7 +362,9 @@ def _motor_noise(rng: np.random.Generator, time_s: Array) -> Array:
 
     white = rng.normal(0.0, 1.0, (2, time_s.size, 2))
     drift = signal.lfilter(*signal.butter(2, 3.0, fs=RATE_HZ), white[0], axis=0)
-    tremor = signal.lfilter(*signal.butter(1, (8.0, 12.0), "bandpass", fs=RATE_HZ), white[1], axis=0)
+    tremor = signal.lfilter(
+        *signal.butter(1, (8.0, 12.0), "bandpass", fs=RATE_HZ), white[1], axis=0
+    )
     noise: Array = math.sqrt(0.8) * drift / drift.std(axis=0) + math.sqrt(0.2) * (
         tremor / tremor.std(axis=0)
     )

@@ -74,9 +74,9 @@ class Muscle:
         arm = self.moment_arm(angle)
         stretch = self.length(angle) - 1.0
         speed = (arm * rate) * (-1.0 / self.fibre_m)
-        active_length = math.e ** (stretch * stretch * (-1.0 / GAMMA))
-        return arm * (self._force_n * activation * active_length) * force_velocity(
-            speed, activation
+        active_length: Value = math.e ** (stretch * stretch * (-1.0 / GAMMA))
+        return (
+            arm * (self._force_n * activation * active_length) * force_velocity(speed, activation)
         )
 
     def activation_for(
@@ -122,7 +122,7 @@ def extensors(isometric_nm: float) -> Muscle:
 
 
 def force_velocity(speed: Value, activation: Value) -> Value:
-    """Return the force factor at a fibre speed in optimal lengths a second, positive lengthening."""
+    """Return the force factor at a fibre speed in optimal lengths a second, lengthening > 0."""
     k = speed / (V_MAX_LENGTHS_S * (0.25 + 0.75 * activation))
     lengthening = 0.5 * (k + abs(k))
     shortening = k - lengthening

@@ -1,4 +1,4 @@
-"""What the arm is asked to do: curls, holds, reaches and rests as minimum-jerk moves of its joints."""
+"""What the arm is asked to do: curls, holds, reaches and rests as minimum-jerk moves."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -87,14 +87,14 @@ def minimum_jerk(time_s: NDArray[np.float64], start_rad: float, moves: Iterable[
 
 
 def draw_programme(rng: np.random.Generator, subject: Subject, seconds: float) -> Programme:
-    """Return a programme of at least `seconds`: rest, curls, then bouts of every kind in any order."""
+    """Return a programme of at least `seconds`: rest, curls, then bouts of every kind."""
     writer = _Writer(rng, subject)
     kinds: dict[str, Callable[[], None]] = {
         "curls": writer.curls,
         "hold": writer.hold,
         "reach": writer.reach,
     }
-    waiting = ["curls", "hold", "curls", "reach"]
+    waiting = ["curls", "hold", "reach", "curls"]
     writer.rest(rng.uniform(1.0, 2.0))
     while writer.now < seconds:
         kind = waiting.pop(0)
@@ -103,7 +103,7 @@ def draw_programme(rng: np.random.Generator, subject: Subject, seconds: float) -
         writer.programme.bouts.append(Bout(kind, start, writer.now))
         writer.rest(rng.uniform(1.0, 3.0))
         if not waiting:
-            waiting = [str(kind) for kind in rng.permutation(["curls", "curls", "hold", "reach"])]
+            waiting = [str(kind) for kind in rng.permutation(["curls", "hold", "reach"])]
     return writer.programme
 
 
@@ -134,10 +134,9 @@ class _Writer:
     def curls(self) -> None:
         self._take(self.load_kg)
         rng = self.rng
-        grip = math.radians(80.0 if rng.random() < 0.15 else rng.normal(0.0, 8.0))
         swing = math.radians(rng.uniform(2.0, 7.0))
-        self._move("pronation", 0.0, 0.5, grip)
-        period = self.period_s * rng.uniform(0.9, 1.1)
+        self._grip()
+        period = self.period_s * rng.uniform(0.75, 1.25)
         for repetition in range(int(rng.integers(4, 9))):
             # Repetitions slow down towards the end of a set.
             length = period * (1.0 + 0.02 * repetition) * rng.normal(1.0, 0.05)
@@ -156,7 +155,7 @@ class _Writer:
     def hold(self) -> None:
         self._take(self.load_kg)
         rng = self.rng
-        self._move("pronation", 0.0, 0.5, math.radians(rng.normal(0.0, 8.0)))
+        self._grip()
         up, held, down = rng.uniform(0.8, 1.5), rng.uniform(2.0, 5.0), rng.uniform(0.8, 1.6)
         self._move("elbow", 0.0, up, math.radians(rng.uniform(40.0, 110.0)))
         self._move("elbow", up + held, down, self.hang["elbow"])
@@ -176,6 +175,10 @@ class _Writer:
             self._move("elbow", 1.1 * out + held, back, self.hang["elbow"])
             self.now += 1.1 * out + held + back + rng.uniform(0.1, 0.6)
         self._hang(0.5)
+
+    def _grip(self) -> None:
+        """Turn the forearm anywhere between palm up and thumb up, as curls are done in turn."""
+        self._move("pronation", 0.0, 0.5, math.radians(self.rng.uniform(-5.0, 80.0)))
 
     def _take(self, load_kg: float) -> None:
         """Put `load_kg` into the hand, in the middle of the rest before."""

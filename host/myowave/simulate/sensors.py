@@ -51,7 +51,7 @@ def wrist_motion(subject: Subject, motion: Motion) -> tuple[Array, Array]:
 
 
 class _Link:
-    """Angular rate, angular acceleration and specific force at one point of the arm, in its frame."""
+    """Angular rate and acceleration and specific force at a point of the arm, in its frame."""
 
     def __init__(self, rate: Array, acceleration: Array, force: Array) -> None:
         self.rate = rate
@@ -115,7 +115,9 @@ def raw_emg(
             # The biceps also supinates: pronated, the brachialis does more of the flexing.
             drive = drive * (1.0 - 0.3 * np.sin(np.clip(motion.pronation.angle, 0.0, math.pi / 2)))
         gain = subject.emg_gain_mv * session.emg_gain * (1.0 if m == 0 else 0.6)
-        amplitude = gain * ((1.0 - subject.emg_curvature) * drive + subject.emg_curvature * drive**2)
+        amplitude = gain * (
+            (1.0 - subject.emg_curvature) * drive + subject.emg_curvature * drive**2
+        )
 
         # Fresh and tired noise are independent, so that the mixture keeps its variance.
         tired = np.clip(motion.fatigue[:, m] / 0.4, 0.0, 1.0)
@@ -134,7 +136,7 @@ def raw_emg(
 
 
 def coloured_noise(rng: np.random.Generator, n: int, low_hz: float, high_hz: float) -> Array:
-    """Return (n,) Gaussian noise of unit variance with the spectrum of surface EMG, 20 to 450 Hz."""
+    """Return (n,) Gaussian noise of unit variance with the spectrum of surface EMG."""
     frequency = np.fft.rfftfreq(n, 1.0 / RATE_HZ)
     shape = frequency / (np.sqrt(frequency**2 + low_hz**2) * (frequency**2 + high_hz**2))
     shape[(frequency < EMG_BAND_HZ[0]) | (frequency > EMG_BAND_HZ[1])] = 0.0
@@ -156,7 +158,9 @@ def _movement_artifact(rng: np.random.Generator, session: Session, force: Array)
 
     direction = rng.normal(0.0, 1.0, 3)
     band = signal.butter(2, ARTIFACT_BAND_HZ, "bandpass", fs=RATE_HZ, output="sos")
-    shaken: Array = signal.sosfilt(band, (force - force[0]) @ (direction / np.linalg.norm(direction)))
+    shaken: Array = signal.sosfilt(
+        band, (force - force[0]) @ (direction / np.linalg.norm(direction))
+    )
     return session.artifact_mv_s2_m * shaken
 
 

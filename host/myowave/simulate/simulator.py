@@ -65,8 +65,8 @@ class SimulationSet:
     imu : str
         A name of `imu.IMUS`.
     flips : bool
-        Whether the sensor is worn turned by 180° about Z on every second day (with one day: by every
-        second person), as happens in real recordings.
+        Whether the sensor is worn turned by 180° about Z on every second day (with one day: by
+        every second person), as happens in real recordings.
     """
 
     seconds: float
@@ -143,8 +143,8 @@ def simulate(
     Returns
     -------
     Recording
-        Its provenance holds `simulated: True`, the seed, the equations' version and every parameter;
-        `day` is a placeholder ("2000-01-01" for day 1).
+        Its provenance holds `simulated: True`, the seed, the equations' version and every
+        parameter; `day` is a placeholder ("2000-01-01" for day 1).
 
     Raises
     ------

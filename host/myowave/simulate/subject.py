@@ -17,10 +17,10 @@ FOREARM_HAND_GYRATION_PROXIMAL = 0.827
 UPPER_ARM_LENGTH = 0.186
 FOREARM_LENGTH = 0.146
 HAND_LENGTH = 0.108
-# Wrist to the middle of the grip, as a fraction of the hand's length (centre of the hand, table 4.1).
+# Wrist to the middle of the grip: the hand's centre, as a fraction of its length (table 4.1).
 GRIP_IN_HAND = 0.506
 
-# The IMU sits on the back of the wrist: this far short of the joint and this far from the bone axis.
+# The IMU sits on the back of the wrist: so far short of the joint, so far from the bone axis.
 IMU_FROM_WRIST_M = 0.03
 IMU_RADIUS_M = 0.03
 
@@ -138,7 +138,7 @@ class Session:
     number : int
         1 for the first day.
     mounting : (3, 3) array
-        Rotation from the forearm's frame (x forward, y left, z up a hanging forearm) to the sensor's.
+        Rotation from the forearm's frame (x forward, y left, z up when hanging) to the sensor's.
     flipped : bool
         Whether the sensor is worn turned by 180° about its Z axis.
     acc_bias_m_s2, gyro_bias_rad_s : (3,) array
@@ -211,13 +211,13 @@ def draw_subject(seed: int, number: int) -> Subject:
         delay_s=float(rng.uniform(0.030, 0.060)),
         cocontraction=float(rng.uniform(0.02, 0.08)),
         feedback_rad_s=float(rng.uniform(3.5, 5.0)),
-        noise=float(rng.uniform(0.08, 0.16)),
-        fatigue_rate_s=float(rng.uniform(0.008, 0.020)),
+        noise=float(rng.uniform(0.05, 0.11)),
+        fatigue_rate_s=float(rng.uniform(0.006, 0.014)),
         recovery_rate_s=float(rng.uniform(0.003, 0.006)),
         stiffness_nm_rad=float(rng.uniform(0.6, 1.4)),
         damping_nm_s_rad=float(rng.uniform(0.15, 0.35)),
-        emg_gain_mv=float(1.8 * np.exp(rng.normal(0.0, 0.3))),
-        emg_curvature=float(rng.uniform(0.10, 0.40)),
+        emg_gain_mv=float(2.2 * np.exp(rng.normal(0.0, 0.3))),
+        emg_curvature=float(rng.uniform(0.30, 0.60)),
         emg_low_hz=float(low_hz),
         emg_high_hz=float(low_hz * rng.uniform(1.6, 2.2)),
     )
