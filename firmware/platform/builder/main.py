@@ -62,7 +62,10 @@ env.Append(
     ASFLAGS=["-x", "assembler-with-cpp", *common],
     CFLAGS=["-std=c11", *warnings],
     CCFLAGS=[*common, "-ffunction-sections", "-fdata-sections", "-fno-common"],
-    CPPDEFINES=[tuple(d.split("=", 1)) if "=" in d else d for d in board.get("build.defines")],
+    CPPDEFINES=[
+        ("MW_BOARD_NAME", env.StringifyMacro(env["BOARD"])),
+        *(tuple(d.split("=", 1)) if "=" in d else d for d in board.get("build.defines")),
+    ],
     LINKFLAGS=common,
 )
 if native:

@@ -1,0 +1,49 @@
+/* An IMU at the far end of a byte stream: the sensor of the emulated boards and of `native`.
+ *
+ * The far end (host/myowave/virtual.py) sends a recording's raw counts in imu_samples frames ahead
+ * of time; the FIFO here holds them until their tick, as the FIFO of a real IMU would. The board's
+ * sample clock is the only clock: imu_credit frames tell the far end how far it is. A sample that
+ * is not there at its tick is missed, and thrown away when it comes late. */
+#ifndef MW_STREAM_IMU_H
+#define MW_STREAM_IMU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "app.h"
+
+#define MW_STREAM_IMU_TX_SIZE 256u
+/* Ticks between two credits: rare enough to cost nothing, often against the 1024 of the window. */
+#define MW_STREAM_IMU_CREDIT_TICKS 32u
+
+typedef struct {
+    mw_app *app;
+    mw_wire_decoder decoder;
+    int16_t fifo[MW_WIRE_IMU_WINDOW][MW_IMU_CHANNELS]; /* sample i at i % MW_WIRE_IMU_WINDOW */
+    bool filled[MW_WIRE_IMU_WINDOW];
+    uint32_t next; /* index of the sample the next tick takes */
+    uint32_t end;  /* index after the last sample there is */
+    uint64_t due_us; /* when the next tick is due */
+    uint32_t period_us;
+    uint16_t sequence;
+    mw_ring tx; /* bytes for the far end */
+    uint8_t tx_storage[MW_STREAM_IMU_TX_SIZE];
+} mw_stream_imu;
+
+/* Prepares the link and queues the first credit. */
+void mw_stream_imu_init(mw_stream_imu *imu, mw_app *app);
+
+/* The sample clock starts at `now_us`: the first tick is one period later. */
+void mw_stream_imu_start(mw_stream_imu *imu, uint64_t now_us, uint32_t period_us);
+
+/* Interrupt: serves every tick due by `now_us`, in order. Ticks the application's queue has no room
+ * for stay due, since the FIFO keeps their samples. At most MW_SAMPLE_QUEUE_SIZE ticks a call. */
+void mw_stream_imu_serve(mw_stream_imu *imu, uint64_t now_us);
+
+/* Whether the next tick can be answered without waiting: its sample is here, or the end is. */
+bool mw_stream_imu_ready(const mw_stream_imu *imu);
+
+/* Interrupt: a byte came from the far end. */
+void mw_stream_imu_on_byte(mw_stream_imu *imu, uint8_t byte);
+
+#endif
