@@ -1,16 +1,26 @@
 """Recordings in, whatever made them: the format is found by content, not by name."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from myowave.errors import RecordingError
-from myowave.readers import trigno
+from myowave.readers import ninapro, opensignals, own_csv, trigno
 from myowave.readers.assemble import assemble
+from myowave.readers.own_csv import write_csv
 from myowave.readers.source import ReadOptions, Source
 from myowave.readers.table import read_head
 from myowave.recording import Recording, is_recording_file, load
 
-__all__ = ["ReadOptions", "read"]
+__all__ = ["ReadOptions", "read", "write_csv"]
+
+_TEXT_FORMATS: tuple[
+    tuple[Callable[[list[str]], bool], Callable[[Path, list[str], ReadOptions], Source]], ...
+] = (
+    (trigno.matches, trigno.read_source),
+    (own_csv.matches, own_csv.read_source),
+    (opensignals.matches, opensignals.read_source),
+)
 
 
 def read(path: Path, options: ReadOptions | None = None, **changes: Any) -> Recording:
@@ -20,7 +30,7 @@ def read(path: Path, options: ReadOptions | None = None, **changes: Any) -> Reco
     ----------
     path : Path
         A Trigno Discover CSV, a MyoWave CSV, an OpenSignals text file, a NinaPro `.mat` or a
-        recording file of this program.
+        recording file of this program (to which the options do not apply).
     options : ReadOptions, optional
         What the file cannot say.
     **changes
@@ -40,10 +50,15 @@ def read(path: Path, options: ReadOptions | None = None, **changes: Any) -> Reco
 
 
 def _read_source(path: Path, options: ReadOptions) -> Source:
+    with path.open("rb") as file:
+        head = file.read(128)
+    if ninapro.matches(head):
+        return ninapro.read_source(path, head, options)
     lines = read_head(path)
-    if trigno.matches(lines):
-        return trigno.read_source(path, lines, options)
+    for matches, read_source in _TEXT_FORMATS:
+        if matches(lines):
+            return read_source(path, lines, options)
     raise RecordingError(
-        f"{path}: unknown format (first line '{lines[0][:60]}'), expected a Trigno Discover CSV, "
-        "a MyoWave CSV, an OpenSignals text file or a NinaPro .mat"
+        f"{path}: unknown format (first row '{lines[0][:60]}'), expected a Trigno Discover CSV, a "
+        "MyoWave CSV, an OpenSignals text file or a NinaPro .mat"
     )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -47,6 +47,7 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
         At an unknown unit, a missing value between others, a constant channel, lengths that
         contradict the rates or the header, or less than 1 s in common.
     """
+    source = _with_chosen_emg(source, options)
     spans = [_span(source, signal) for signal in (*source.imu, *source.emg)]
     _check_lengths(source, spans, options)
     start_s = max(span.start_s for span in spans)
@@ -183,6 +184,23 @@ def _resample_all(spans: Sequence[_Span], start_s: Fraction, n_samples: int) -> 
         values = np.column_stack([spans[index].values for index in members])
         out[:, members] = resample(values, rate_hz, n_samples, start_s - first_s)
     return out
+
+
+def _with_chosen_emg(source: Source, options: ReadOptions) -> Source:
+    if options.emg_sensors is None:
+        return source
+    unknown = [name for name in options.emg_sensors if name not in source.muscles]
+    if unknown or len(set(options.emg_sensors)) != len(options.emg_sensors):
+        raise RecordingError(
+            f"{source.path}: sEMG sensors {', '.join(options.emg_sensors)}, expected each once "
+            f"out of {', '.join(source.muscles)}"
+        )
+    chosen = [source.muscles.index(name) for name in options.emg_sensors]
+    return replace(
+        source,
+        emg=tuple(source.emg[index] for index in chosen),
+        muscles=tuple(source.muscles[index] for index in chosen),
+    )
 
 
 def _muscle_names(source: Source, options: ReadOptions) -> tuple[str, ...]:

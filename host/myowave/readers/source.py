@@ -22,6 +22,9 @@ _UNITS: dict[str, dict[str, float]] = {
 }
 
 
+Kind = Literal["acc", "gyro", "emg"]
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """What a file cannot say, or says in more ways than one.
@@ -30,8 +33,10 @@ class ReadOptions:
     ----------
     imu_sensor : str, optional
         Name or serial number of the sensor whose IMU to take, where a file holds several.
+    emg_sensors : tuple of str, optional
+        Names of the sEMG channels to take, in this order; otherwise all.
     muscles : tuple of str, optional
-        Names of the sEMG channels, in the file's order; otherwise the sensors' names.
+        New names of the sEMG channels taken; otherwise the sensors' names.
     subject, day, name : str, optional
         Replace what the header or the file name says; `day` is an ISO date.
     date_order : {"auto", "dmy", "mdy"}
@@ -49,6 +54,7 @@ class ReadOptions:
     """
 
     imu_sensor: str | None = None
+    emg_sensors: tuple[str, ...] | None = None
     muscles: tuple[str, ...] | None = None
     subject: str | None = None
     day: str | None = None
@@ -83,7 +89,7 @@ class Signal:
         Time of the first value.
     """
 
-    kind: Literal["acc", "gyro", "emg"]
+    kind: Kind
     label: str
     sensor: str
     unit: str

@@ -9,6 +9,7 @@ an index column and a row of column numbers or names before the header.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from myowave.errors import RecordingError
 from myowave.readers.dates import parse_day
-from myowave.readers.source import ReadOptions, Signal, Source
-from myowave.readers.table import TableLayout, read_columns, read_head, split_cells
+from myowave.readers.source import Kind, ReadOptions, Signal, Source
+from myowave.readers.table import TableLayout, read_columns, split_cells
 from myowave.resample import exact_rate
 
 NAME = "trigno-discover"
@@ -28,6 +29,7 @@ _TITLE = re.compile(r"^(?P<kind>ACC|GYRO|EMG)\s*(?P<axis>[XYZ]|\d*)\s*\((?P<unit
 _TIME_TITLE = re.compile(r"Time Series\s*\(s\)", re.I)
 _HEADER_SEARCH_ROWS = 16
 _AXES = "XYZ"
+_KINDS: dict[str, Kind] = {"acc": "acc", "gyro": "gyro", "emg": "emg"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class _Header:
 @dataclass(frozen=True)
 class _Column:
     index: int
-    kind: str
+    kind: Kind
     axis: str
     unit: str
     sensor: str
@@ -214,7 +216,7 @@ def _find_columns(header: _Header) -> list[_Column]:
         columns.append(
             _Column(
                 index,
-                match["kind"].lower(),
+                _KINDS[match["kind"].lower()],
                 match["axis"].upper(),
                 match["unit"],
                 header.sensors[index],
@@ -298,10 +300,8 @@ def _signal(
         raise RecordingError(
             f"{path}: {place} has neither a rate such as '370.3704 Hz' nor a time column"
         )
-    kind = column.kind
-    assert kind in ("acc", "gyro", "emg")
     return Signal(
-        kind=kind,  # type: ignore[arg-type]
+        kind=column.kind,
         label=column.title,
         sensor=column.sensor,
         unit=column.unit,
@@ -351,8 +351,5 @@ def _check_time(
     return rate or exact_rate(mean_rate), float(known[0])
 
 
-def _listed(names: object) -> str:
-    return ", ".join(f"'{name}'" for name in names if name)  # type: ignore[attr-defined]
-
-
-__all__ = ["NAME", "matches", "read_head", "read_source"]
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names if name)
