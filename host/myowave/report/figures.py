@@ -1,12 +1,11 @@
 """The pictures reports are made of; each function returns a matplotlib figure.
 
-They are drawn without pyplot, so nothing has to be closed and no display is needed. Text and axes
-have placeholder colours that `Report.add_figure` turns into the page's own, light or dark; `save`
-writes a figure to a picture file of its own.
+They are drawn without pyplot, so nothing has to be closed and no display is needed. In a report,
+text and axes take the page's own colours, light or dark; `figure.savefig(path)` gives a picture of
+its own, on white.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -24,7 +23,7 @@ from myowave.report.page import FAINT, INK
 COLORS = ("#3182d8", "#e0762b", "#2f9e73", "#b06bd0", "#c29a1f", "#d1567f")
 AXES_NAMES = ("x", "y", "z")
 # More points than this across a figure are drawn as the range they span.
-COLUMNS = 1500
+COLUMNS = 1000
 
 # Any: the stubs know the keys one by one, a dictionary of some of them they do not.
 _STYLE: Any = {
@@ -91,7 +90,7 @@ def envelope_overlay(
     with mpl.rc_context(_STYLE):
         figure, panels = _panels(m, height=2.3 if m == 1 else 1.9)
         for column, panel in enumerate(panels):
-            _line(panel, time, truth[:, column], INK, "recorded", width=1.0)
+            _line(panel, time, truth[:, column], INK, "recorded", width=0.8, fill=True)
             for (label, values), color in zip(lines.items(), _cycle(), strict=False):
                 _line(panel, time, values[:, column], color, label)
             name = f"{muscles[column]}\n" if len(muscles) == m else ""
@@ -172,6 +171,8 @@ def accuracy_bars(table: Mapping[str, Mapping[str, float]], title: str = "") -> 
         panel.set_xticks(range(len(metrics)), metrics)
         panel.grid(axis="x", visible=False)
         panel.margins(y=0.12)
+        # R² has no lower bound: one method far off must not flatten the others; the label tells.
+        panel.set_ylim(bottom=max(-1.0, panel.get_ylim()[0]))
         if title:
             panel.set_title(title)
         if methods:
@@ -219,18 +220,6 @@ def emg_imu_overview(
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure of this module to a picture file of its own (.png, .svg, .pdf), on white."""
-    import io
-
-    if path.suffix.lower() == ".svg":
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg")
-        path.write_text(buffer.getvalue().replace(INK, "#1d2430").replace(FAINT, "#d5dae3"))
-        return
-    figure.savefig(path, dpi=150)
-
-
 def _panels(rows: int, height: float) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(8.5, 0.5 + height * rows), layout="constrained")
     panels = figure.subplots(rows, 1, sharex=True, squeeze=False)
@@ -257,6 +246,7 @@ def _line(
     *,
     width: float = 1.2,
     alpha: float = 1.0,
+    fill: bool = False,
 ) -> None:
     """Draw one curve; a long one as the lowest and highest value of each picture column."""
     if values.size > 2 * COLUMNS:
@@ -267,6 +257,8 @@ def _line(
         values = np.stack([blocks.min(axis=1), blocks.max(axis=1)], axis=1).ravel()
         times = time[:whole].reshape(-1, step)
         time = np.stack([times[:, 0], times[:, step // 2]], axis=1).ravel()
+    if fill:
+        panel.fill_between(time, values, color=FAINT, linewidth=0.0)
     panel.plot(time, values, color=color, label=label, linewidth=width, alpha=alpha)
 
 
