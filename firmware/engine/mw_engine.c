@@ -19,280 +19,280 @@ enum { ADD_LEFT_SHIFT = 20 };
 
 /* Round(a * b / 2^31). A mantissa is never INT32_MIN, so nothing saturates. */
 static inline int32_t high_multiply(int32_t a, int32_t b) {
-  return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
+    return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
 }
 
 /* x / 2^exponent, rounded half away from zero; exponent 0 .. 31. */
 static inline int32_t rounding_shift(int32_t x, uint32_t exponent) {
-  const uint32_t mask = (UINT32_C(1) << exponent) - 1U;
-  const uint32_t remainder = (uint32_t)x & mask;
-  const uint32_t threshold = (mask >> 1) + (x < 0 ? 1U : 0U);
-  return (x >> exponent) + (remainder > threshold ? 1 : 0);
+    const uint32_t mask = (UINT32_C(1) << exponent) - 1U;
+    const uint32_t remainder = (uint32_t)x & mask;
+    const uint32_t threshold = (mask >> 1) + (x < 0 ? 1U : 0U);
+    return (x >> exponent) + (remainder > threshold ? 1 : 0);
 }
 
 /* x * mantissa * 2^(shift - 31); a left shift wraps modulo 2^32 as it does in the reference. */
 static inline int32_t scale(int32_t x, int32_t mantissa, int32_t shift) {
-  if (shift > 0) {
-    return high_multiply((int32_t)((uint32_t)x << (uint32_t)shift), mantissa);
-  }
-  return rounding_shift(high_multiply(x, mantissa), (uint32_t)-shift);
+    if (shift > 0) {
+        return high_multiply((int32_t)((uint32_t)x << (uint32_t)shift), mantissa);
+    }
+    return rounding_shift(high_multiply(x, mantissa), (uint32_t)-shift);
 }
 
 static inline int8_t clamp(int32_t x, int32_t low, int32_t high) {
-  const int32_t at_least = x < low ? low : x;
-  return (int8_t)(at_least > high ? high : at_least);
+    const int32_t at_least = x < low ? low : x;
+    return (int8_t)(at_least > high ? high : at_least);
 }
 
 /* x + zero_point clamped; the sum wraps, as it does in the reference, where x is near the limits. */
 static inline int8_t to_output(int32_t x, int32_t zero_point, int32_t low, int32_t high) {
-  return clamp((int32_t)((uint32_t)x + (uint32_t)zero_point), low, high);
+    return clamp((int32_t)((uint32_t)x + (uint32_t)zero_point), low, high);
 }
 
 static inline int8_t look_up(const int8_t *table, int8_t q) { return table[(int32_t)q + 128]; }
 
 static void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
                       const int8_t *newest, int8_t *dst) {
-  const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
-  uint32_t vector = *position;
-  for (uint32_t tap = 1; tap < taps->taps; ++tap) {
-    memcpy(dst, line + (size_t)vector * taps->width, taps->width);
-    dst += taps->width;
-    vector += taps->dilation;
-    if (vector >= length) {
-      vector -= length;
+    const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
+    uint32_t vector = *position;
+    for (uint32_t tap = 1; tap < taps->taps; ++tap) {
+        memcpy(dst, line + (size_t)vector * taps->width, taps->width);
+        dst += taps->width;
+        vector += taps->dilation;
+        if (vector >= length) {
+            vector -= length;
+        }
     }
-  }
-  memcpy(dst, newest, taps->width);
-  /* The newest vector takes the place of the oldest, which nothing needs any more. */
-  memcpy(line + (size_t)*position * taps->width, newest, taps->width);
-  *position = *position + 1U == length ? 0U : *position + 1U;
+    memcpy(dst, newest, taps->width);
+    /* The newest vector takes the place of the oldest, which nothing needs any more. */
+    memcpy(line + (size_t)*position * taps->width, newest, taps->width);
+    *position = *position + 1U == length ? 0U : *position + 1U;
 }
 
 static void step_conv(const mw_conv *conv, const int8_t *restrict a, int8_t *restrict dst,
                       uint32_t rows) {
-  const int8_t *restrict weights = conv->weights;
-  const uint32_t columns = conv->columns;
-  for (uint32_t row = 0; row < rows; ++row) {
-    int32_t sum = conv->bias[row];
-    for (uint32_t column = 0; column < columns; ++column) {
-      sum += (int32_t)a[column] * weights[column];
+    const int8_t *restrict weights = conv->weights;
+    const uint32_t columns = conv->columns;
+    for (uint32_t row = 0; row < rows; ++row) {
+        int32_t sum = conv->bias[row];
+        for (uint32_t column = 0; column < columns; ++column) {
+            sum += (int32_t)a[column] * weights[column];
+        }
+        weights += columns;
+        const int32_t scaled = scale(sum, conv->mantissa[row], conv->shift[row]);
+        const int8_t q = to_output(scaled, conv->zero_point, conv->low, conv->high);
+        dst[row] = conv->table != NULL ? look_up(conv->table, q) : q;
     }
-    weights += columns;
-    const int32_t scaled = scale(sum, conv->mantissa[row], conv->shift[row]);
-    const int8_t q = to_output(scaled, conv->zero_point, conv->low, conv->high);
-    dst[row] = conv->table != NULL ? look_up(conv->table, q) : q;
-  }
 }
 
 static inline int32_t scale_operand(int8_t q, int32_t offset, mw_multiplier multiplier) {
-  const int32_t shifted = (q + offset) * (1 << ADD_LEFT_SHIFT);
-  return rounding_shift(high_multiply(shifted, multiplier.mantissa), (uint32_t)-multiplier.shift);
+    const int32_t shifted = (q + offset) * (1 << ADD_LEFT_SHIFT);
+    return rounding_shift(high_multiply(shifted, multiplier.mantissa), (uint32_t)-multiplier.shift);
 }
 
 static void step_add(const mw_add *add, const int8_t *a, const int8_t *b, int8_t *dst,
                      uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) {
-    const int32_t sum = scale_operand(a[i], add->a_offset, add->a) +
-                        scale_operand(b[i], add->b_offset, add->b);
-    const int32_t scaled = scale(sum, add->output.mantissa, add->output.shift);
-    dst[i] = to_output(scaled, add->zero_point, add->low, add->high);
-  }
+    for (uint32_t i = 0; i < count; ++i) {
+        const int32_t sum = scale_operand(a[i], add->a_offset, add->a) +
+                            scale_operand(b[i], add->b_offset, add->b);
+        const int32_t scaled = scale(sum, add->output.mantissa, add->output.shift);
+        dst[i] = to_output(scaled, add->zero_point, add->low, add->high);
+    }
 }
 
 static void step_mul(const mw_mul *mul, const int8_t *a, const int8_t *b, int8_t *dst,
                      uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) {
-    const int32_t product = (a[i] + mul->a_offset) * (b[i] + mul->b_offset);
-    const int32_t scaled = scale(product, mul->output.mantissa, mul->output.shift);
-    dst[i] = to_output(scaled, mul->zero_point, mul->low, mul->high);
-  }
+    for (uint32_t i = 0; i < count; ++i) {
+        const int32_t product = (a[i] + mul->a_offset) * (b[i] + mul->b_offset);
+        const int32_t scaled = scale(product, mul->output.mantissa, mul->output.shift);
+        dst[i] = to_output(scaled, mul->zero_point, mul->low, mul->high);
+    }
 }
 
 /* Whether `bytes` from `offset` lie in the scratch area. */
 static int in_scratch(const mw_model *model, uint32_t offset, uint32_t bytes) {
-  return offset <= model->scratch_bytes && bytes <= model->scratch_bytes - offset;
+    return offset <= model->scratch_bytes && bytes <= model->scratch_bytes - offset;
 }
 
 static int shift_valid(int32_t shift, int32_t most) { return shift >= -31 && shift <= most; }
 
 static int taps_valid(const mw_model *model, const mw_step *step) {
-  if (step->index >= model->n_taps) {
-    return 0;
-  }
-  const mw_taps *taps = &model->taps[step->index];
-  if (taps->taps < 2U || taps->dilation < 1U || taps->width < 1U) {
-    return 0;
-  }
-  /* 16-bit factors: the products need 64 bits before they are compared. */
-  const uint64_t line = (uint64_t)(taps->taps - 1U) * taps->dilation * taps->width;
-  return (uint32_t)taps->taps * taps->width == step->count &&
+    if (step->index >= model->n_taps) {
+        return 0;
+    }
+    const mw_taps *taps = &model->taps[step->index];
+    if (taps->taps < 2U || taps->dilation < 1U || taps->width < 1U) {
+        return 0;
+    }
+    /* 16-bit factors: the products need 64 bits before they are compared. */
+    const uint64_t line = (uint64_t)(taps->taps - 1U) * taps->dilation * taps->width;
+    return (uint32_t)taps->taps * taps->width == step->count &&
          line <= model->line_bytes && taps->line_offset <= model->line_bytes - line &&
          in_scratch(model, step->a, taps->width);
 }
 
 static int conv_valid(const mw_model *model, const mw_step *step) {
-  if (step->index >= model->n_convs) {
-    return 0;
-  }
-  const mw_conv *conv = &model->convs[step->index];
-  if (conv->weights == NULL || conv->bias == NULL || conv->mantissa == NULL ||
-      conv->shift == NULL || !in_scratch(model, step->a, conv->columns)) {
-    return 0;
-  }
-  for (uint32_t row = 0; row < step->count; ++row) {
-    if (!shift_valid(conv->shift[row], 30)) {
-      return 0;
+    if (step->index >= model->n_convs) {
+        return 0;
     }
-  }
-  return 1;
+    const mw_conv *conv = &model->convs[step->index];
+    if (conv->weights == NULL || conv->bias == NULL || conv->mantissa == NULL ||
+            conv->shift == NULL || !in_scratch(model, step->a, conv->columns)) {
+        return 0;
+    }
+    for (uint32_t row = 0; row < step->count; ++row) {
+        if (!shift_valid(conv->shift[row], 30)) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static int add_valid(const mw_model *model, const mw_step *step) {
-  if (step->index >= model->n_adds) {
-    return 0;
-  }
-  const mw_add *add = &model->adds[step->index];
-  return in_scratch(model, step->a, step->count) && in_scratch(model, step->b, step->count) &&
+    if (step->index >= model->n_adds) {
+        return 0;
+    }
+    const mw_add *add = &model->adds[step->index];
+    return in_scratch(model, step->a, step->count) && in_scratch(model, step->b, step->count) &&
          shift_valid(add->a.shift, 0) && shift_valid(add->b.shift, 0) &&
          shift_valid(add->output.shift, 0);
 }
 
 static int mul_valid(const mw_model *model, const mw_step *step) {
-  return step->index < model->n_muls && in_scratch(model, step->a, step->count) &&
+    return step->index < model->n_muls && in_scratch(model, step->a, step->count) &&
          in_scratch(model, step->b, step->count) &&
          shift_valid(model->muls[step->index].output.shift, 30);
 }
 
 static int step_valid(const mw_model *model, const mw_step *step) {
-  if (!in_scratch(model, step->dst, step->count)) {
-    return 0;
-  }
-  switch (step->kind) {
-    case MW_STEP_TAPS:
-      return taps_valid(model, step);
-    case MW_STEP_CONV:
-      return conv_valid(model, step);
-    case MW_STEP_ADD:
-      return add_valid(model, step);
-    case MW_STEP_MUL:
-      return mul_valid(model, step);
-    case MW_STEP_TABLE:
-      return step->index < model->n_tables && in_scratch(model, step->a, step->count);
-    case MW_STEP_COPY:
-      return in_scratch(model, step->a, step->count);
-    default:
-      return 0;
-  }
+    if (!in_scratch(model, step->dst, step->count)) {
+        return 0;
+    }
+    switch (step->kind) {
+        case MW_STEP_TAPS:
+            return taps_valid(model, step);
+        case MW_STEP_CONV:
+            return conv_valid(model, step);
+        case MW_STEP_ADD:
+            return add_valid(model, step);
+        case MW_STEP_MUL:
+            return mul_valid(model, step);
+        case MW_STEP_TABLE:
+            return step->index < model->n_tables && in_scratch(model, step->a, step->count);
+        case MW_STEP_COPY:
+            return in_scratch(model, step->a, step->count);
+        default:
+            return 0;
+    }
 }
 
 static int model_valid(const mw_model *model) {
-  const uint64_t state =
-      4U * (uint64_t)model->n_taps + model->scratch_bytes + (uint64_t)model->line_bytes;
-  if (model->scratch_bytes % MW_STATE_ALIGNMENT != 0U || state > model->state_bytes ||
-      !in_scratch(model, model->input, model->n_inputs) ||
-      !in_scratch(model, model->output, model->n_outputs) || model->steps == NULL ||
-      (model->n_taps != 0U && model->taps == NULL) ||
-      (model->n_convs != 0U && model->convs == NULL) ||
-      (model->n_adds != 0U && model->adds == NULL) ||
-      (model->n_muls != 0U && model->muls == NULL) ||
-      (model->n_tables != 0U && model->tables == NULL)) {
-    return 0;
-  }
-  for (uint32_t i = 0; i < model->n_steps; ++i) {
-    if (!step_valid(model, &model->steps[i])) {
-      return 0;
+    const uint64_t state =
+            4U * (uint64_t)model->n_taps + model->scratch_bytes + (uint64_t)model->line_bytes;
+    if (model->scratch_bytes % MW_STATE_ALIGNMENT != 0U || state > model->state_bytes ||
+            !in_scratch(model, model->input, model->n_inputs) ||
+            !in_scratch(model, model->output, model->n_outputs) || model->steps == NULL ||
+            (model->n_taps != 0U && model->taps == NULL) ||
+            (model->n_convs != 0U && model->convs == NULL) ||
+            (model->n_adds != 0U && model->adds == NULL) ||
+            (model->n_muls != 0U && model->muls == NULL) ||
+            (model->n_tables != 0U && model->tables == NULL)) {
+        return 0;
     }
-  }
-  return 1;
+    for (uint32_t i = 0; i < model->n_steps; ++i) {
+        if (!step_valid(model, &model->steps[i])) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
                          size_t state_bytes) {
-  if (engine == NULL) {
-    return MW_ERROR_NULL;
-  }
-  engine->model = NULL;
-  if (model == NULL || state == NULL) {
-    return MW_ERROR_NULL;
-  }
-  if (model->format != MW_MODEL_FORMAT) {
-    return MW_ERROR_FORMAT;
-  }
-  if (!model_valid(model)) {
-    return MW_ERROR_MODEL;
-  }
-  if (state_bytes < model->state_bytes) {
-    return MW_ERROR_SIZE;
-  }
-  if ((uintptr_t)state % MW_STATE_ALIGNMENT != 0U) {
-    return MW_ERROR_ALIGNMENT;
-  }
-  engine->model = model;
-  engine->positions = (uint32_t *)state;
-  engine->scratch = (int8_t *)state + sizeof(uint32_t) * model->n_taps;
-  engine->lines = engine->scratch + model->scratch_bytes;
-  mw_engine_reset(engine);
-  return MW_OK;
+    if (engine == NULL) {
+        return MW_ERROR_NULL;
+    }
+    engine->model = NULL;
+    if (model == NULL || state == NULL) {
+        return MW_ERROR_NULL;
+    }
+    if (model->format != MW_MODEL_FORMAT) {
+        return MW_ERROR_FORMAT;
+    }
+    if (!model_valid(model)) {
+        return MW_ERROR_MODEL;
+    }
+    if (state_bytes < model->state_bytes) {
+        return MW_ERROR_SIZE;
+    }
+    if ((uintptr_t)state % MW_STATE_ALIGNMENT != 0U) {
+        return MW_ERROR_ALIGNMENT;
+    }
+    engine->model = model;
+    engine->positions = (uint32_t *)state;
+    engine->scratch = (int8_t *)state + sizeof(uint32_t) * model->n_taps;
+    engine->lines = engine->scratch + model->scratch_bytes;
+    mw_engine_reset(engine);
+    return MW_OK;
 }
 
 void mw_engine_reset(mw_engine *engine) {
-  const mw_model *model = engine->model;
-  memset(engine->scratch, 0, model->scratch_bytes);
-  for (uint32_t i = 0; i < model->n_taps; ++i) {
-    const mw_taps *taps = &model->taps[i];
-    engine->positions[i] = 0U;
-    memset(engine->lines + taps->line_offset, taps->fill,
+    const mw_model *model = engine->model;
+    memset(engine->scratch, 0, model->scratch_bytes);
+    for (uint32_t i = 0; i < model->n_taps; ++i) {
+        const mw_taps *taps = &model->taps[i];
+        engine->positions[i] = 0U;
+        memset(engine->lines + taps->line_offset, taps->fill,
            (size_t)(taps->taps - 1U) * taps->dilation * taps->width);
-  }
+    }
 }
 
 void mw_engine_step(mw_engine *engine, const int8_t *in, int8_t *out) {
-  const mw_model *model = engine->model;
-  int8_t *scratch = engine->scratch;
-  memcpy(scratch + model->input, in, model->n_inputs);
-  for (uint32_t i = 0; i < model->n_steps; ++i) {
-    const mw_step *step = &model->steps[i];
-    const int8_t *a = scratch + step->a;
-    const int8_t *b = scratch + step->b;
-    int8_t *dst = scratch + step->dst;
-    switch (step->kind) {
-      case MW_STEP_TAPS: {
-        const mw_taps *taps = &model->taps[step->index];
-        step_taps(taps, &engine->positions[step->index], engine->lines + taps->line_offset, a,
-                  dst);
-        break;
-      }
-      case MW_STEP_CONV:
-        step_conv(&model->convs[step->index], a, dst, step->count);
-        break;
-      case MW_STEP_ADD:
-        step_add(&model->adds[step->index], a, b, dst, step->count);
-        break;
-      case MW_STEP_MUL:
-        step_mul(&model->muls[step->index], a, b, dst, step->count);
-        break;
-      case MW_STEP_TABLE: {
-        const int8_t *table = model->tables[step->index];
-        for (uint32_t j = 0; j < step->count; ++j) {
-          dst[j] = look_up(table, a[j]);
+    const mw_model *model = engine->model;
+    int8_t *scratch = engine->scratch;
+    memcpy(scratch + model->input, in, model->n_inputs);
+    for (uint32_t i = 0; i < model->n_steps; ++i) {
+        const mw_step *step = &model->steps[i];
+        const int8_t *a = scratch + step->a;
+        const int8_t *b = scratch + step->b;
+        int8_t *dst = scratch + step->dst;
+        switch (step->kind) {
+            case MW_STEP_TAPS: {
+                const mw_taps *taps = &model->taps[step->index];
+                step_taps(taps, &engine->positions[step->index], engine->lines + taps->line_offset, a,
+                          dst);
+                break;
+            }
+            case MW_STEP_CONV:
+                step_conv(&model->convs[step->index], a, dst, step->count);
+                break;
+            case MW_STEP_ADD:
+                step_add(&model->adds[step->index], a, b, dst, step->count);
+                break;
+            case MW_STEP_MUL:
+                step_mul(&model->muls[step->index], a, b, dst, step->count);
+                break;
+            case MW_STEP_TABLE: {
+                const int8_t *table = model->tables[step->index];
+                for (uint32_t j = 0; j < step->count; ++j) {
+                    dst[j] = look_up(table, a[j]);
+                }
+                break;
+            }
+            case MW_STEP_COPY:
+                memcpy(dst, a, step->count);
+                break;
+            default: /* mw_engine_init() let none through */
+                break;
         }
-        break;
-      }
-      case MW_STEP_COPY:
-        memcpy(dst, a, step->count);
-        break;
-      default: /* mw_engine_init() let none through */
-        break;
     }
-  }
-  memcpy(out, scratch + model->output, model->n_outputs);
+    memcpy(out, scratch + model->output, model->n_outputs);
 }
 
 void mw_scale_input(const mw_input_scaling *scaling, const int16_t *counts, int8_t *out) {
-  const int32_t half = (int32_t)1 << (scaling->shift - 1);
-  for (uint32_t i = 0; i < scaling->channels; ++i) {
-    /* 2^30 + 2^29 at most: no overflow. */
-    const int32_t product = (int32_t)counts[i] * scaling->multipliers[i];
-    out[i] = clamp(((product + half) >> scaling->shift) + scaling->zero_point, -128, 127);
-  }
+    const int32_t half = (int32_t)1 << (scaling->shift - 1);
+    for (uint32_t i = 0; i < scaling->channels; ++i) {
+        /* 2^30 + 2^29 at most: no overflow. */
+        const int32_t product = (int32_t)counts[i] * scaling->multipliers[i];
+        out[i] = clamp(((product + half) >> scaling->shift) + scaling->zero_point, -128, 127);
+    }
 }

@@ -37,12 +37,12 @@ extern "C" {
 
 /* What a call that can fail returns. */
 typedef enum {
-  MW_OK = 0,
-  MW_ERROR_NULL = 1,      /* a pointer argument is NULL */
-  MW_ERROR_FORMAT = 2,    /* the model was emitted for another MW_MODEL_FORMAT */
-  MW_ERROR_MODEL = 3,     /* the model's tables contradict one another: a step leaves its memory */
-  MW_ERROR_SIZE = 4,      /* fewer state bytes than model->state_bytes */
-  MW_ERROR_ALIGNMENT = 5, /* the state is not aligned to MW_STATE_ALIGNMENT */
+    MW_OK = 0,
+    MW_ERROR_NULL = 1,      /* a pointer argument is NULL */
+    MW_ERROR_FORMAT = 2,    /* the model was emitted for another MW_MODEL_FORMAT */
+    MW_ERROR_MODEL = 3,     /* the model's tables contradict one another: a step leaves its memory */
+    MW_ERROR_SIZE = 4,      /* fewer state bytes than model->state_bytes */
+    MW_ERROR_ALIGNMENT = 5, /* the state is not aligned to MW_STATE_ALIGNMENT */
 } mw_status;
 
 /* Alignment of the state memory, in bytes. An array of uint32_t has it. */
@@ -55,112 +55,112 @@ typedef enum {
 
 /* A real factor in fixed point: mantissa * 2^(shift - 31), mantissa in [2^30, 2^31) or 0. */
 typedef struct {
-  int32_t mantissa;
-  int8_t shift; /* -31 .. 30; positive shifts left before the product */
+    int32_t mantissa;
+    int8_t shift; /* -31 .. 30; positive shifts left before the product */
 } mw_multiplier;
 
 /* Delay line of a convolution over time with `taps` taps, `dilation` samples apart.
  * Gathers x[t-(taps-1)*dilation], ..., x[t-dilation], x[t] side by side and stores x[t]. */
 typedef struct {
-  uint32_t line_offset; /* of the line in the line area, bytes */
-  uint16_t width;       /* bytes of one vector */
-  uint16_t taps;        /* 2 or more */
-  uint16_t dilation;    /* 1 or more; the line holds (taps-1)*dilation vectors */
-  int8_t fill;          /* what the past holds after a reset: the tensor's zero point */
+    uint32_t line_offset; /* of the line in the line area, bytes */
+    uint16_t width;       /* bytes of one vector */
+    uint16_t taps;        /* 2 or more */
+    uint16_t dilation;    /* 1 or more; the line holds (taps-1)*dilation vectors */
+    int8_t fill;          /* what the past holds after a reset: the tensor's zero point */
 } mw_taps;
 
 /* Matrix times vector, requantized per row: the convolution's work for one sample. */
 typedef struct {
-  const int8_t *weights;   /* [rows][columns] */
-  const int32_t *bias;     /* [rows], the input's zero point already folded in */
-  const int32_t *mantissa; /* [rows] */
-  const int8_t *shift;     /* [rows] */
-  const int8_t *table;     /* 256 entries applied to the result at index q + 128, or NULL */
-  uint16_t columns;
-  int8_t zero_point; /* of the output */
-  int8_t low, high;  /* clamp of the result before the table */
+    const int8_t *weights;   /* [rows][columns] */
+    const int32_t *bias;     /* [rows], the input's zero point already folded in */
+    const int32_t *mantissa; /* [rows] */
+    const int8_t *shift;     /* [rows] */
+    const int8_t *table;     /* 256 entries applied to the result at index q + 128, or NULL */
+    uint16_t columns;
+    int8_t zero_point; /* of the output */
+    int8_t low, high;  /* clamp of the result before the table */
 } mw_conv;
 
 /* Elementwise sum: both operands scaled to a common scale with 20 more bits. */
 typedef struct {
-  mw_multiplier a, b, output; /* no shift is positive */
-  int16_t a_offset, b_offset; /* minus the operands' zero points */
-  int8_t zero_point, low, high;
+    mw_multiplier a, b, output; /* no shift is positive */
+    int16_t a_offset, b_offset; /* minus the operands' zero points */
+    int8_t zero_point, low, high;
 } mw_add;
 
 /* Elementwise product. */
 typedef struct {
-  mw_multiplier output;
-  int16_t a_offset, b_offset;
-  int8_t zero_point, low, high;
+    mw_multiplier output;
+    int16_t a_offset, b_offset;
+    int8_t zero_point, low, high;
 } mw_mul;
 
 typedef enum {
-  MW_STEP_TAPS = 0,  /* dst[taps*width] = past and present of a[width]; index into taps */
-  MW_STEP_CONV = 1,  /* dst[count] = convolution of a[columns]; index into convs */
-  MW_STEP_ADD = 2,   /* dst[count] = a[count] + b[count]; index into adds */
-  MW_STEP_MUL = 3,   /* dst[count] = a[count] * b[count]; index into muls */
-  MW_STEP_TABLE = 4, /* dst[count] = table[a[count]]; index into tables */
-  MW_STEP_COPY = 5,  /* dst[count] = a[count] */
+    MW_STEP_TAPS = 0,  /* dst[taps*width] = past and present of a[width]; index into taps */
+    MW_STEP_CONV = 1,  /* dst[count] = convolution of a[columns]; index into convs */
+    MW_STEP_ADD = 2,   /* dst[count] = a[count] + b[count]; index into adds */
+    MW_STEP_MUL = 3,   /* dst[count] = a[count] * b[count]; index into muls */
+    MW_STEP_TABLE = 4, /* dst[count] = table[a[count]]; index into tables */
+    MW_STEP_COPY = 5,  /* dst[count] = a[count] */
 } mw_step_kind;
 
 /* One step; a, b and dst are byte offsets in the scratch area. */
 typedef struct {
-  uint16_t kind; /* mw_step_kind */
-  uint16_t index;
-  uint16_t a, b, dst;
-  uint16_t count; /* bytes written to dst */
+    uint16_t kind; /* mw_step_kind */
+    uint16_t index;
+    uint16_t a, b, dst;
+    uint16_t count; /* bytes written to dst */
 } mw_step;
 
 typedef struct {
-  uint16_t format; /* MW_MODEL_FORMAT */
-  uint16_t n_inputs, n_outputs;
-  uint16_t input, output;   /* scratch offsets of the input and output vectors */
-  uint16_t n_steps, n_taps, n_convs, n_adds, n_muls, n_tables;
-  uint32_t receptive_field; /* samples; the first receptive_field - 1 outputs are warm-up */
-  uint32_t scratch_bytes;   /* multiple of 4 */
-  uint32_t line_bytes;      /* sum of the delay lines */
-  uint32_t state_bytes;     /* 4*n_taps + scratch_bytes + line_bytes, rounded up to 4 */
-  const mw_step *steps;
-  const mw_taps *taps;
-  const mw_conv *convs;
-  const mw_add *adds;
-  const mw_mul *muls;
-  const int8_t (*tables)[256]; /* entry for q at index q + 128 */
+    uint16_t format; /* MW_MODEL_FORMAT */
+    uint16_t n_inputs, n_outputs;
+    uint16_t input, output;   /* scratch offsets of the input and output vectors */
+    uint16_t n_steps, n_taps, n_convs, n_adds, n_muls, n_tables;
+    uint32_t receptive_field; /* samples; the first receptive_field - 1 outputs are warm-up */
+    uint32_t scratch_bytes;   /* multiple of 4 */
+    uint32_t line_bytes;      /* sum of the delay lines */
+    uint32_t state_bytes;     /* 4*n_taps + scratch_bytes + line_bytes, rounded up to 4 */
+    const mw_step *steps;
+    const mw_taps *taps;
+    const mw_conv *convs;
+    const mw_add *adds;
+    const mw_mul *muls;
+    const int8_t (*tables)[256]; /* entry for q at index q + 128 */
 } mw_model;
 
 /* Fixed-point scaling from raw int16 counts to the network's int8 input. The Python twin is
  * myowave.scaling.InputScaling.apply. */
 typedef struct {
-  const int16_t *multipliers; /* [channels], -32767 .. 32767 */
-  uint16_t channels;
-  uint8_t shift; /* 1 .. 30 */
-  int8_t zero_point;
+    const int16_t *multipliers; /* [channels], -32767 .. 32767 */
+    uint16_t channels;
+    uint8_t shift; /* 1 .. 30 */
+    int8_t zero_point;
 } mw_input_scaling;
 
 /* What a device tells a host about the network it runs; emitted when the compiler has the model
  * card. Strings are UTF-8. The scale is data for the host, nothing here computes with it. */
 typedef struct {
-  uint8_t sha256[32];         /* of the .tflite file */
-  const char *name;           /* of the model */
-  const char *imu;            /* part the input scaling is for, as in myowave.imu.IMUS */
-  const char *const *muscles; /* [n_muscles], in the order of the outputs */
-  mw_input_scaling input;
-  float output_scale; /* envelope = (q - output_zero_point) * output_scale */
-  int16_t output_zero_point;
-  uint16_t n_muscles;
-  uint16_t rate_hz;
-  uint32_t receptive_field;
+    uint8_t sha256[32];         /* of the .tflite file */
+    const char *name;           /* of the model */
+    const char *imu;            /* part the input scaling is for, as in myowave.imu.IMUS */
+    const char *const *muscles; /* [n_muscles], in the order of the outputs */
+    mw_input_scaling input;
+    float output_scale; /* envelope = (q - output_zero_point) * output_scale */
+    int16_t output_zero_point;
+    uint16_t n_muscles;
+    uint16_t rate_hz;
+    uint32_t receptive_field;
 } mw_info;
 
 /* ---- The engine -------------------------------------------------------------------------------*/
 
 /* One running network. Opaque: only the functions below read or write its members. */
 typedef struct {
-  const mw_model *model;
-  uint32_t *positions; /* [n_taps] oldest vector of each delay line */
-  int8_t *scratch;
-  int8_t *lines;
+    const mw_model *model;
+    uint32_t *positions; /* [n_taps] oldest vector of each delay line */
+    int8_t *scratch;
+    int8_t *lines;
 } mw_engine;
 
 /* Prepare `engine` to run `model` in the caller's `state` memory, and reset it.

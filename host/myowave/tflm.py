@@ -1,5 +1,6 @@
 """The oracle: what tflite-micro's reference kernels compute for a window model."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,11 @@ ARENA_MAX = 1 << 30
 
 
 def run_tflm(
-    tflite: bytes, x: NDArray[np.int8], *, verify: int = VERIFIED_WINDOWS
+    tflite: bytes,
+    x: NDArray[np.int8],
+    *,
+    verify: int = VERIFIED_WINDOWS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int8]:
     """Run every window of `x` through tflite-micro.
 
@@ -31,6 +36,8 @@ def run_tflm(
         Quantized input samples.
     verify : int
         How many windows, spread over `x`, to run through the original model as well.
+    progress : callable, optional
+        Called with (samples done, n).
 
     Returns
     -------
@@ -65,6 +72,8 @@ def run_tflm(
         begin = min(start, count - extra - 1)
         window = padded[begin : begin + plan.window + extra]
         result[first + begin : first + begin + extra + 1] = runner.newest(window, extra + 1)
+        if progress is not None:
+            progress(first + begin + extra + 1, len(x))
     if verify:
         original = _Runner(tflite, derivation, plan.window)
         for row in np.unique(np.linspace(0, count - 1, verify).astype(int)):

@@ -47,12 +47,23 @@ def compile_model(
     UnsupportedModelError
         If the engine cannot stream the network.
     """
-    content = tflite.read_bytes()
+    return compile_tflite(tflite.read_bytes(), out, card, name=str(tflite), optimize=optimize)
+
+
+def compile_tflite(
+    tflite: bytes,
+    out: Path,
+    card: Mapping[str, Any] | None = None,
+    *,
+    name: str = "model",
+    optimize: bool = True,
+) -> Plan:
+    """Compile as `compile_model` does, from a file's content; `name` is for messages."""
     try:
-        plan = load_plan(content, optimize=optimize)
+        plan = load_plan(tflite, optimize=optimize)
         header, source = emit(plan, card)
     except ModelError as error:
-        raise type(error)(f"{tflite}: {error}") from error
+        raise type(error)(f"{name}: {error}") from error
     out.mkdir(parents=True, exist_ok=True)
     (out / "model_data.h").write_text(header)
     (out / "model_data.c").write_text(source)

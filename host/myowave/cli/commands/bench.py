@@ -1,0 +1,66 @@
+"""`myowave bench`: instructions, RAM and flash of the compiled engine on an emulated core."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from myowave.cli.output import JsonFile, console, write_json
+from myowave.errors import ConfigError
+
+ORDER = 80
+
+HELP = """Measure what a network costs a Cortex-M: instructions a sample, RAM, flash.
+
+Instructions are counted by the emulator (QEMU, `-icount shift=0`) and include input scaling; sizes
+come from the compiled objects. MODEL_DIR is a model directory or a `.tflite` file; `--reference R`
+(or S, M) measures a reference network with fixed random weights in its place.
+
+Example: `myowave bench --reference R --core cortex-m4 --json bench.json`
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("bench", help=HELP)(bench_command)
+
+
+def bench_command(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL_DIR]", help="Model directory or .tflite file.")
+    ] = None,
+    *,
+    core: Annotated[str, typer.Option(help="cortex-m3, -m4, -m7 or -m55.")] = "cortex-m4",
+    reference: Annotated[
+        str | None, typer.Option(metavar="R|S|M", help="Reference network in place of a model.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure and print."""
+    from myowave.compiler.files import read_model
+    from myowave.compiler.reference import reference_network
+    from myowave.cortex import measure
+
+    if (model is None) == (reference is None):
+        raise ConfigError("name either a model directory or --reference R, S or M")
+    if reference is not None:
+        tflite, card, name = reference_network(reference), None, f"reference {reference}"
+    else:
+        assert model is not None
+        (tflite, card), name = read_model(model), str(model)
+    figures = measure(tflite, core, card=card)
+    per_mac = figures.instructions_per_sample / max(figures.macs_per_sample, 1)
+    console.print(f"{name} on {core} (emulated)")
+    console.print(f"  instructions a sample  {figures.instructions_per_sample:>10.0f}")
+    console.print(f"  MACs a sample          {figures.macs_per_sample:>10}")
+    console.print(f"  instructions a MAC     {per_mac:>10.2f}")
+    console.print(
+        f"  RAM bytes              {figures.ram_bytes:>10}  (stack {figures.stack_bytes})"
+    )
+    console.print(
+        f"  flash bytes            {figures.flash_bytes:>10}  "
+        f"(code {figures.code_bytes}, model {figures.model_bytes})"
+    )
+    if json_file is not None:
+        write_json(json_file, {"model": name, **asdict(figures)})

@@ -1,0 +1,292 @@
+"""The streaming engine on an emulated Cortex-M: same sources, same integers, counted instructions.
+
+A bare-metal image runs under QEMU; samples and predictions travel through semihosting files. With
+`-icount shift=0` QEMU lets one nanosecond pass an instruction, so the board's timer counts them.
+Instructions are not cycles: a real core takes more than one for some.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myowave.compiler.derive import load_plan
+from myowave.compiler.emit import content_hash, emit
+from myowave.compiler.plan import Plan
+from myowave.errors import ConfigError, ToolError
+from myowave.paths import build_dir, firmware_dir
+from myowave.tflm import check_input
+
+CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
+# As in firmware/platform/builder/main.py, so that what is measured is what is flashed.
+CFLAGS = (
+    *("-std=c11", "-O2", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common"),
+    *("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-fstack-usage"),
+)
+LDFLAGS = ("-nostartfiles", "--specs=nano.specs", "-Wl,--gc-sections", "-Wl,--fatal-warnings")
+BENCH_SAMPLES = 2048
+# Slower than any emulation seen by far; ends a run that hangs.
+SECONDS_MAX_BASE = 60.0
+SECONDS_MAX_PER_MAC = 2e-7
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What the engine costs on one core for one network.
+
+    Attributes
+    ----------
+    core : str
+    instructions_per_sample : float
+        Mean over the measured samples: input scaling, engine, the loop around them.
+    macs_per_sample : int
+        Multiply-accumulates of the network's convolutions.
+    ram_bytes : int
+        `state_bytes` and the engine object.
+    state_bytes : int
+        Delay lines, scratch vectors and positions.
+    stack_bytes : int
+        Bound on the engine's own stack: the frames of all its functions added up.
+    flash_bytes : int
+        `code_bytes` and `model_bytes`.
+    code_bytes, model_bytes : int
+        The engine's code; weights, multipliers and tables.
+    """
+
+    core: str
+    instructions_per_sample: float
+    macs_per_sample: int
+    ram_bytes: int
+    state_bytes: int
+    stack_bytes: int
+    flash_bytes: int
+    code_bytes: int
+    model_bytes: int
+
+
+def run_cortex(
+    tflite: bytes,
+    x: NDArray[np.int8],
+    core: str = "cortex-m4",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.int8]:
+    """Stream int8 samples through the engine on an emulated core.
+
+    Parameters
+    ----------
+    tflite : bytes
+        The int8 window model.
+    x : (n, channels) int8 array
+    core : str
+        One of `CORES`.
+    progress : callable, optional
+        Called with (samples done, n).
+
+    Returns
+    -------
+    (n, outputs) int8 array
+
+    Raises
+    ------
+    ModelError, UnsupportedModelError
+        If the model cannot be read or streamed, or `x` does not fit it.
+    ConfigError
+        If the core is unknown.
+    ToolError
+        If the cross compiler or the emulator is missing or fails.
+    """
+    plan = load_plan(tflite)
+    x = check_input(x, plan.n_inputs)
+    image = _build(plan, core, None, counts=False)
+    output, _ = _emulate(image, x.tobytes(), len(x), plan)
+    if progress is not None:
+        progress(len(x), len(x))
+    return output
+
+
+def measure(
+    tflite: bytes,
+    core: str,
+    *,
+    card: Mapping[str, Any] | None = None,
+    samples: int = BENCH_SAMPLES,
+    seed: int = 1,
+) -> Measurement:
+    """Count instructions, RAM and flash of the engine for a network on an emulated core.
+
+    The samples are random int16 counts over the whole range; the count does not depend on them by
+    more than a fraction of a percent. They are scaled as the model card says, or without one by
+    their upper bytes. Raises as `run_cortex` does.
+    """
+    plan = load_plan(tflite)
+    image = _build(plan, core, card, counts=True)
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(-(2**15), 2**15, (samples, plan.n_inputs)).astype("<i2")
+    _, nanoseconds = _emulate(image, counts.tobytes(), samples, plan)
+    code = _section_bytes(image.parent / "mw_engine.o")
+    model = _section_bytes(image.parent / "model_data.o")
+    engine_bytes = 4 * 4  # four pointers of 32 bits
+    return Measurement(
+        core=core,
+        instructions_per_sample=nanoseconds / samples,
+        macs_per_sample=plan.macs,
+        ram_bytes=plan.state_bytes + engine_bytes,
+        state_bytes=plan.state_bytes,
+        stack_bytes=_stack_bytes(image.parent / "mw_engine.su"),
+        flash_bytes=code + model,
+        code_bytes=code,
+        model_bytes=model,
+    )
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A linked runner and the board it is for."""
+
+    elf: Path
+    board: dict[str, Any]
+
+    @property
+    def parent(self) -> Path:
+        return self.elf.parent
+
+
+def _tool(name: str, package: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise ToolError(f"{name} is not on PATH: install it (Debian: apt install {package})")
+    return found
+
+
+def _board(core: str) -> dict[str, Any]:
+    """Return the emulated board of a core from the firmware's board table."""
+    if core not in CORES:
+        raise ConfigError(f"unknown core '{core}', expected one of {', '.join(CORES)}")
+    path = firmware_dir() / "platform" / "boards" / f"{core.replace('-', '_')}.json"
+    try:
+        build = json.loads(path.read_text())["build"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ToolError(f"{path}: not a board description ({error})") from error
+    assert isinstance(build, dict)
+    return build
+
+
+def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: bool) -> _Image:
+    """Return the runner for a plan, compiling it unless it is there."""
+    board = _board(core)
+    compiler = _tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
+    firmware = firmware_dir()
+    port, runner = firmware / "ports" / "qemu_mps2", firmware / "ports" / "qemu_mps2_runner"
+    sources = [
+        firmware / "engine" / "mw_engine.c",
+        port / "startup.c",
+        runner / "semihost.c",
+        runner / "main.c",
+    ]
+    headers = sorted([*(firmware / "engine").glob("*.h"), *port.glob("*.h"), *runner.glob("*.h")])
+    header, source = emit(plan, card)
+    flags = [
+        *board["cpu_flags"],
+        *CFLAGS,
+        *(f"-D{define}" for define in board["defines"]),
+        *(["-DMW_RUNNER_COUNTS"] if counts else []),
+    ]
+    memory = [f"-Wl,--defsym=mw_{name}={value}" for name, value in board["memory"].items()]
+    identity = content_hash(
+        *(path.read_bytes() for path in [*sources, *headers, port / "link.ld"]),
+        *(text.encode() for text in (header, source, compiler, *flags, *LDFLAGS, *memory)),
+    )
+    folder = build_dir("cortex") / identity
+    image = _Image(folder / "runner.elf", board)
+    if image.elf.exists():
+        return image
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        work = Path(name)
+        (work / "model_data.h").write_text(header)
+        (work / "model_data.c").write_text(source)
+        include = [f"-I{path}" for path in (firmware / "engine", port, runner, work)]
+        objects = []
+        for path in [*sources, work / "model_data.c"]:
+            objects.append(f"{path.stem}.o")
+            _call([compiler, *flags, *include, "-c", str(path), "-o", objects[-1]], work)
+        link = [compiler, *board["cpu_flags"], *LDFLAGS, *memory, "-T", str(port / "link.ld")]
+        _call([*link, *objects, "-o", "runner.elf"], work)
+        folder.mkdir(exist_ok=True)
+        # The image goes last: whoever sees it sees the rest.
+        for path in sorted(work.iterdir(), key=lambda path: path.name == "runner.elf"):
+            path.replace(folder / path.name)
+    return image
+
+
+def _call(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        reason = next((line for line in lines if "error" in line), lines[0])
+        raise ToolError(f"{Path(command[0]).name} failed: {reason}")
+    return done.stdout
+
+
+def _emulate(
+    image: _Image, content: bytes, samples: int, plan: Plan
+) -> tuple[NDArray[np.int8], float]:
+    """Run the image; return (samples, outputs) int8 and the nanoseconds spent in the engine."""
+    qemu = _tool("qemu-system-arm", "qemu-system-arm")
+    seconds = SECONDS_MAX_BASE + SECONDS_MAX_PER_MAC * samples * max(plan.macs, 1000)
+    command = [
+        *(qemu, "-M", image.board["qemu"]["machine"], *image.board["qemu"]["args"]),
+        *("-serial", "none", "-semihosting-config", "enable=on,target=native"),
+        *("-icount", "shift=0", "-kernel", str(image.elf)),
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "input.bin").write_bytes(content)
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"the emulator did not finish within {seconds:.0f} s") from None
+        ticks_file, output_file = folder / "ticks.bin", folder / "output.bin"
+        if done.returncode != 0 or not ticks_file.exists():
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise ToolError(f"qemu-system-arm ended with code {done.returncode}: {lines[-1]}")
+        output = np.frombuffer(output_file.read_bytes(), np.int8)
+        ticks = int.from_bytes(ticks_file.read_bytes(), "little")
+    if output.size != samples * plan.n_outputs:
+        raise ToolError(
+            f"the emulator gave {output.size} bytes for {samples} samples of {plan.n_outputs} "
+            "outputs"
+        )
+    defines = dict(define.split("=") for define in image.board["defines"] if "=" in define)
+    hertz = int(defines["MW_TIMER_HZ"].rstrip("u"))
+    return output.reshape(samples, plan.n_outputs).copy(), ticks * 1e9 / hertz
+
+
+def _section_bytes(path: Path) -> int:
+    """Return the bytes of code and constants in an object file."""
+    listing = _call(
+        [_tool("arm-none-eabi-size", "gcc-arm-none-eabi"), "-A", path.name], path.parent
+    )
+    rows = re.findall(r"^(\.text\S*|\.rodata\S*)\s+(\d+)", listing, re.MULTILINE)
+    return sum(int(size) for _, size in rows)
+
+
+def _stack_bytes(path: Path) -> int:
+    """Return the sum of all functions' frames in a compiler's stack report."""
+    return sum(int(line.split("\t")[1]) for line in path.read_text().splitlines())
