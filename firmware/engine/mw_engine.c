@@ -22,19 +22,20 @@ static inline int32_t high_multiply(int32_t a, int32_t b) {
     return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
 }
 
-/* x / 2^exponent, rounded half away from zero; exponent 0 .. 31. */
+/* x / 2^exponent, rounded half away from zero; exponent 1 .. 31, x not INT32_MIN or INT32_MAX.
+ * Half away from zero is half up, except that a negative tie goes down: one less than a negative x
+ * has the same quotient otherwise. */
 static inline int32_t rounding_shift(int32_t x, uint32_t exponent) {
-    const uint32_t mask = (UINT32_C(1) << exponent) - 1U;
-    const uint32_t remainder = (uint32_t)x & mask;
-    const uint32_t threshold = (mask >> 1) + (x < 0 ? 1U : 0U);
-    return (x >> exponent) + (remainder > threshold ? 1 : 0);
+    return (((x + (x >> 31)) >> (exponent - 1U)) + 1) >> 1;
 }
 
-/* x * mantissa * 2^(shift - 31); a left shift wraps modulo 2^32 as it does in the reference. */
+/* x * mantissa * 2^(shift - 31), rounded by the product and again by the shift. A left shift wraps
+ * modulo 2^32 as it does in the reference. */
 static inline int32_t scale(int32_t x, int32_t mantissa, int32_t shift) {
-    if (shift > 0) {
+    if (shift >= 0) {
         return high_multiply((int32_t)((uint32_t)x << (uint32_t)shift), mantissa);
     }
+    /* |high_multiply| < 2^31 - 1, for a mantissa below 2^31. */
     return rounding_shift(high_multiply(x, mantissa), (uint32_t)-shift);
 }
 
@@ -68,25 +69,52 @@ static void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
     *position = *position + 1U == length ? 0U : *position + 1U;
 }
 
+/* Requantize the sum of one row. */
+static inline int8_t conv_output(const mw_conv *conv, int32_t sum, uint32_t row) {
+    const int32_t scaled = scale(sum, conv->mantissa[row], conv->shift[row]);
+    const int8_t q = to_output(scaled, conv->zero_point, conv->low, conv->high);
+    return conv->table != NULL ? look_up(conv->table, q) : q;
+}
+
 static void step_conv(const mw_conv *conv, const int8_t *restrict a, int8_t *restrict dst,
                       uint32_t rows) {
-    const int8_t *restrict weights = conv->weights;
     const uint32_t columns = conv->columns;
-    for (uint32_t row = 0; row < rows; ++row) {
+    const int8_t *restrict w0 = conv->weights;
+    uint32_t row = 0;
+    /* Four rows a pass: each input is loaded once for four products. */
+    for (; row + 4U <= rows; row += 4U) {
+        const int8_t *restrict w1 = w0 + columns;
+        const int8_t *restrict w2 = w1 + columns;
+        const int8_t *restrict w3 = w2 + columns;
+        int32_t sum0 = conv->bias[row];
+        int32_t sum1 = conv->bias[row + 1U];
+        int32_t sum2 = conv->bias[row + 2U];
+        int32_t sum3 = conv->bias[row + 3U];
+        for (uint32_t column = 0; column < columns; ++column) {
+            const int32_t x = a[column];
+            sum0 += x * w0[column];
+            sum1 += x * w1[column];
+            sum2 += x * w2[column];
+            sum3 += x * w3[column];
+        }
+        dst[row] = conv_output(conv, sum0, row);
+        dst[row + 1U] = conv_output(conv, sum1, row + 1U);
+        dst[row + 2U] = conv_output(conv, sum2, row + 2U);
+        dst[row + 3U] = conv_output(conv, sum3, row + 3U);
+        w0 = w3 + columns;
+    }
+    for (; row < rows; ++row) {
         int32_t sum = conv->bias[row];
         for (uint32_t column = 0; column < columns; ++column) {
-            sum += (int32_t)a[column] * weights[column];
+            sum += (int32_t)a[column] * w0[column];
         }
-        weights += columns;
-        const int32_t scaled = scale(sum, conv->mantissa[row], conv->shift[row]);
-        const int8_t q = to_output(scaled, conv->zero_point, conv->low, conv->high);
-        dst[row] = conv->table != NULL ? look_up(conv->table, q) : q;
+        dst[row] = conv_output(conv, sum, row);
+        w0 += columns;
     }
 }
 
 static inline int32_t scale_operand(int8_t q, int32_t offset, mw_multiplier multiplier) {
-    const int32_t shifted = (q + offset) * (1 << ADD_LEFT_SHIFT);
-    return rounding_shift(high_multiply(shifted, multiplier.mantissa), (uint32_t)-multiplier.shift);
+    return scale((q + offset) * (1 << ADD_LEFT_SHIFT), multiplier.mantissa, multiplier.shift);
 }
 
 static void step_add(const mw_add *add, const int8_t *a, const int8_t *b, int8_t *dst,

@@ -15,9 +15,9 @@ ORDER = 70
 HELP = f"""Run int8 samples through one backend and store its int8 predictions.
 
 MODEL is a `.tflite` file or a model directory, X an `.npy` file of int8 of shape (n, inputs). Y
-gets int8 of shape (n, outputs). The first receptive field - 1 rows are warm-up: the engine's delay lines
-start at their zero points; tflite-micro has no window there and the rows hold the output's zero
-point. Backends: {", ".join(INT8_BACKENDS)}.
+gets int8 of shape (n, outputs). The first receptive field - 1 rows are warm-up: the engine's delay
+lines start at their zero points; tflite-micro has no window there and the rows hold the output's
+zero point. Backends: {", ".join(INT8_BACKENDS)}.
 
 Example: `myowave run models/demo -i x.npy -o y.npy --on cortex-m4`
 """
