@@ -75,15 +75,56 @@ def run_tflm(
         if progress is not None:
             progress(first + begin + extra + 1, len(x))
     if verify:
-        original = _Runner(tflite, derivation, plan.window)
-        for row in np.unique(np.linspace(0, count - 1, verify).astype(int)):
-            expected = original.newest(padded[row : row + plan.window], 1)[0]
-            if not np.array_equal(expected, result[first + row]):
+        ends = np.unique(np.linspace(first, len(x) - 1, verify).astype(np.intp))
+        for end, expected in zip(ends, run_tflm_windows(tflite, x, ends), strict=True):
+            if not np.array_equal(expected, result[end]):
                 raise ParityError(
-                    f"widened model differs from the window model at sample {first + row}: "
-                    f"{result[first + row]}, expected {expected}"
+                    f"widened model differs from the window model at sample {end}: "
+                    f"{result[end]}, expected {expected}"
                 )
     return result
+
+
+def run_tflm_windows(
+    tflite: bytes, x: NDArray[np.int8], ends: NDArray[np.intp]
+) -> NDArray[np.int8]:
+    """Run single windows of `x` through tflite-micro and the model exactly as it is.
+
+    Parameters
+    ----------
+    tflite : bytes
+        The int8 window model.
+    x : (n, channels) int8 array
+        Quantized input samples.
+    ends : (k,) array
+        Index of the newest sample of each window, RF - 1 or more.
+
+    Returns
+    -------
+    (k, outputs) int8 array
+
+    Raises
+    ------
+    ModelError, UnsupportedModelError, ToolError
+        As `run_tflm`, or if a window would begin before `x`.
+    """
+    derivation = derive(tflite)
+    plan = derivation.plan
+    x = check_input(x, plan.n_inputs)
+    first = plan.receptive_field - 1
+    for end in ends:
+        if not first <= end < len(x):
+            raise ModelError(
+                f"no window ends at sample {end}: expected {first} to {len(x) - 1} for "
+                f"{len(x)} samples and a receptive field of {plan.receptive_field}"
+            )
+    spare = plan.window - 1 - first
+    padded = np.vstack([np.zeros((spare, plan.n_inputs), np.int8), x])
+    original = _Runner(tflite, derivation, plan.window)
+    return np.array(
+        [original.newest(padded[end - first : end - first + plan.window], 1)[0] for end in ends],
+        np.int8,
+    ).reshape(len(ends), plan.n_outputs)
 
 
 def check_input(x: NDArray[np.int8], channels: int) -> NDArray[np.int8]:
