@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myowave.errors import RecordingError
-from myowave.quality import emg_quality
+from myowave.quality import emg_quality, imu_rail_fraction
 from myowave.readers.source import ReadOptions, Signal, Source, sha256, unit_factor
 from myowave.recording import RATE_HZ, Recording
 from myowave.resample import PASS_BAND, STOP_BAND_DB, resample
@@ -88,11 +88,15 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
         },
         "span_s": [round(float(start_s), 6), round(float(start_s) + (n_samples - 1) / RATE_HZ, 6)],
         "resampling": {
-            "filter": "Kaiser-windowed sinc",
+            "filter": "Kaiser-windowed sinc, where the rate is not 1 kHz",
             "pass_band": PASS_BAND,
             "stop_band_db": STOP_BAND_DB,
             "delay_ms": 0.0,
         },
+        "imu_rail_fraction": max(
+            imu_rail_fraction(span.values[:, None], "acc" if index < 3 else "gyro")
+            for index, span in enumerate(spans[:n_imu])
+        ),
         "source_quality": quality,
     }
     if n_imu != 6:
