@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from myowave.simulate import Simulation, draw_subject
+from myowave.simulate import Simulation, draw_subject, simulate_truth
 from myowave.simulate.arm import (
     Shoulder,
     inertia,
@@ -99,6 +99,14 @@ def test_the_arm_follows_its_programme_but_not_perfectly(trial: Simulation):
     assert 0.3 < np.sqrt(np.mean(error**2)) < 8.0
     assert np.degrees(trial.motion.elbow.angle).min() > -10.0
     assert np.degrees(trial.motion.elbow.angle).max() < 150.0
+
+
+def test_no_load_runs_away():
+    # Extending under load, muscles lose leverage faster than gravity does: feedback has to hold.
+    for seed in (101, 102):
+        motion = simulate_truth(60.0, seed, subject=seed - 100).motion
+        error = np.degrees(np.abs(motion.elbow.angle - motion.wanted.angle))
+        assert np.convolve(error, np.ones(1000) / 1000.0, "valid").max() < 25.0
 
 
 def test_activation_follows_excitation_after_the_electromechanical_delay(trial: Simulation):

@@ -1,5 +1,6 @@
 """Whole recordings: the same bytes for the same seed, people that differ, labels, refusals."""
 
+import doctest
 import json
 
 import numpy as np
@@ -174,3 +175,11 @@ def test_command_turns_bad_input_into_one_line(tmp_path, capsys):
 def test_help_ends_with_an_example(capsys):
     assert main(["simulate", "--help"]) == 0
     assert "Example: myowave simulate -o" in capsys.readouterr().out
+
+
+def test_the_example_in_the_docstring_runs():
+    import myowave.simulate.simulator as module
+
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

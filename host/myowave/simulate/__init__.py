@@ -21,8 +21,8 @@ Equations (version `EQUATIONS_VERSION`)
 
 *Controller*: inverse dynamics of the wanted motion gives a net torque τ; flexors and extensors
 share it as ((1 + 2 c)√(τ² + τ0²) ± τ)/2, where c is co-contraction; the muscle equations are
-solved for the activation, then u = a + T ȧ one electromechanical delay ahead; plus
-proportional-derivative feedback on the delayed angle and signal-dependent noise [2]. It believes
+solved for the activation, then u = a + T ȧ one electromechanical delay ahead; plus feedback on the
+delayed angle (proportional, derivative, slow integral) and signal-dependent noise [2]. It believes
 slightly wrong loads and strengths.
 
 *Activation* [3, 4]: ȧ = (u(t − d) − a)/T, T = T_act (0.5 + 1.5 a) when u > a, else T_deact/(0.5 +

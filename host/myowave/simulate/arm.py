@@ -30,6 +30,11 @@ END_STIFFNESS_NM_RAD = 150.0
 FEEDBACK_DELAY_S = 0.040
 # Resting tone: the least excitation of a muscle.
 TONE = 0.004
+# Stiffness people keep against a load that could run away from them, as a part of its greatest
+# torque a radian: as the arm extends, muscles lose leverage faster than gravity does.
+POSTURE_STIFFNESS = 0.5
+# An error that lasts is seen and corrected in about this time.
+NOTICE_S = 0.5
 # Around no torque at all the change from flexors to extensors is gradual over about this torque.
 TURNOVER_NM = 0.3
 
@@ -265,6 +270,7 @@ def _integrate(
     angle, rate = float(wanted.angle[0]), 0.0
     active = [float(planned[0, 0]), float(planned[0, 1])]
     tired = [0.0, 0.0]
+    lasting_error = 0.0
     for i, (
         plan_flex,
         plan_extend,
@@ -282,7 +288,12 @@ def _integrate(
             felt = i - feedback_delay
             error = wanted_angles[felt] - angles[felt]
             error_rate = wanted_rates[felt] - rates[felt]
-            correction = inertia_now * bandwidth * (bandwidth * error + 1.4 * error_rate)
+            lasting_error += STEP_S * error
+            stiffness = inertia_now * bandwidth**2 - POSTURE_STIFFNESS * gravity
+            correction = (
+                stiffness * (error + lasting_error / NOTICE_S)
+                + 1.4 * inertia_now * bandwidth * error_rate
+            )
         commands = (
             (plan_flex + correction / strengths[0], noise_flex),
             (plan_extend - correction / strengths[1], noise_extend),

@@ -244,7 +244,7 @@ def draw_session(seed: int, subject: int, day: int, *, flipped: bool = False) ->
         emg_noise_mv=float(rng.uniform(0.004, 0.010)),
         hum_mv=float(rng.uniform(0.001, 0.010)),
         hum_hz=50.0 if rng.random() < 0.5 else 60.0,
-        artifact_mv_s2_m=float(rng.uniform(0.005, 0.020)),
+        artifact_mv_s2_m=float(rng.uniform(0.015, 0.060)),
         pops_per_minute=float(rng.uniform(0.0, 2.0)),
     )
 
