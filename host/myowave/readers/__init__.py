@@ -1,6 +1,6 @@
 """Recordings in, whatever made them: the format is found by content, not by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from myowave.readers.source import ReadOptions, Source
 from myowave.readers.table import read_head
 from myowave.recording import Recording, is_recording_file, load
 
-__all__ = ["ReadOptions", "read", "write_csv"]
+__all__ = ["ReadOptions", "find_sources", "read", "write_csv"]
 
 _TEXT_FORMATS: tuple[
     tuple[Callable[[list[str]], bool], Callable[[Path, list[str], ReadOptions], Source]], ...
@@ -47,6 +47,41 @@ def read(path: Path, options: ReadOptions | None = None, **changes: Any) -> Reco
     if is_recording_file(path):
         return load(path)
     return assemble(_read_source(path, options), options)
+
+
+def find_sources(paths: Iterable[Path]) -> list[Path]:
+    """Return the files among `paths`, and those of folders that hold a supported format.
+
+    Raises
+    ------
+    RecordingError
+        If a path does not exist or a folder holds no recording.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            if not path.exists():
+                raise RecordingError(f"{path}: no such file or folder")
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.iterdir() if file.is_file() and _is_supported(file))
+        if not inside:
+            raise RecordingError(f"{path}: folder without recordings")
+        found += inside
+    return found
+
+
+def _is_supported(path: Path) -> bool:
+    try:
+        if is_recording_file(path):
+            return True
+        with path.open("rb") as file:
+            if ninapro.matches(file.read(128)):
+                return True
+        lines = read_head(path)
+    except (RecordingError, OSError):
+        return False
+    return any(matches(lines) for matches, _ in _TEXT_FORMATS)
 
 
 def _read_source(path: Path, options: ReadOptions) -> Source:

@@ -1,0 +1,201 @@
+"""`myowave import`: recordings of other systems to 1 kHz recording files."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from myowave.cli.output import JsonFile, console, progress_bar, write_json
+from myowave.errors import ConfigError
+
+ORDER = 20
+
+HELP = """Bring recordings of any supported format to 1 kHz recording files.
+
+Reads Trigno Discover CSV, MyoWave CSV, OpenSignals text and NinaPro `.mat`; the format is found by
+content. One source goes to the file named with `-o`; several, or a folder of them, go into the
+folder named with `-o`. Sensors strapped on the other way round are found by comparing the sources
+with each other (and with `--like`) and put right; `turn` tells which.
+
+Subject and day come from the header, the subject otherwise from the file name up to the first `_`.
+
+Example: `myowave import data/A_curl_1.csv data/A_curl_2.csv -o build/recordings --muscle biceps`
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("import", help=HELP)(import_command)
+
+
+def import_command(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SRC...", help="Source files or folders of them.")
+    ],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="REC", help="File for one source, folder for several."
+        ),
+    ],
+    muscle: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name of each sEMG channel, in order (repeat)."),
+    ] = None,
+    emg_sensor: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Take these sEMG channels only, in order (repeat)."),
+    ] = None,
+    imu_sensor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sensor whose IMU to take.")
+    ] = None,
+    subject: Annotated[str | None, typer.Option(help="Who was recorded.")] = None,
+    day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When.")] = None,
+    date_order: Annotated[
+        str, typer.Option(metavar="auto|dmy|mdy", help="How to read 05/02/2025 in a header.")
+    ] = "auto",
+    allow_missing_gyro: Annotated[
+        bool, typer.Option("--allow-missing-gyro", help="Accept acceleration only.")
+    ] = False,
+    imu_only: Annotated[
+        bool, typer.Option("--imu-only", help="Accept sources without sEMG.")
+    ] = False,
+    allow_short: Annotated[
+        bool, typer.Option("--allow-short", help="Accept channels that end early.")
+    ] = False,
+    acc_calibration: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LOW:HIGH", help="OpenSignals: counts at -1 g and +1 g (once, or once an axis)."
+        ),
+    ] = None,
+    rate_hz: Annotated[
+        float | None, typer.Option(metavar="HZ", help="NinaPro: rate, where it is not 2000.")
+    ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="REC", help="Recordings whose orientation is right (repeat)."),
+    ] = None,
+    keep_orientation: Annotated[
+        bool, typer.Option("--keep-orientation", help="Do not put turned sensors right.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Read every source, put orientations right, write the recordings and list them."""
+    from rich.table import Table
+
+    from myowave import orientation
+    from myowave.readers import find_sources, read
+    from myowave.recording import load, save
+
+    options = _options(
+        imu_sensor=imu_sensor,
+        emg_sensors=tuple(emg_sensor) if emg_sensor else None,
+        muscles=tuple(muscle) if muscle else None,
+        subject=subject,
+        day=day,
+        date_order=date_order,
+        rate_hz=rate_hz,
+        imu_only=imu_only,
+        allow_missing_gyro=allow_missing_gyro,
+        allow_short=allow_short,
+        acc_calibration=_calibration(acc_calibration or []),
+    )
+    paths = find_sources(sources)
+    targets = _targets(paths, output, single=len(sources) == 1 and not sources[0].is_dir())
+    recordings = []
+    with progress_bar() as progress:
+        task = progress.add_task("reading", total=len(paths), note="")
+        for path in paths:
+            recordings.append(read(path, options))
+            progress.update(task, advance=1, note=path.name)
+    if not keep_orientation:
+        reference = None
+        if like:
+            reference = orientation.fit_reference([load(path) for path in find_sources(like)])
+        if reference is not None or len(recordings) > 1:
+            recordings = orientation.align(recordings, reference)
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("file", "subject", "day", "s", "muscles", "turn"):
+        table.add_column(title, justify="right" if title == "s" else "left", overflow="fold")
+    rows: list[dict[str, Any]] = []
+    for source, target, recording in zip(paths, targets, recordings, strict=True):
+        save(recording, target)
+        found = recording.provenance.get("orientation", {})
+        turn = str(found.get("turn", "-"))
+        uncertain = bool(found) and not found["certain"]
+        rows.append(
+            {
+                "source": str(source),
+                "file": str(target),
+                "subject": recording.subject,
+                "day": recording.day,
+                "seconds": recording.duration_s,
+                "samples": recording.n_samples,
+                "muscles": list(recording.muscles),
+                "source_rates_hz": recording.source_rates_hz,
+                "turn": None if turn == "-" else turn,
+                "turn_certain": None if not found else not uncertain,
+            }
+        )
+        table.add_row(
+            target.name,
+            recording.subject,
+            recording.day or "-",
+            f"{recording.duration_s:.1f}",
+            ", ".join(recording.muscles) or "-",
+            f"{turn}, not certain" if uncertain else turn,
+        )
+    console.print(table)
+    total_s = sum(recording.duration_s for recording in recordings)
+    console.print(f"{len(rows)} written, {total_s:.0f} s in all: {output}", markup=False)
+    if json_file is not None:
+        write_json(json_file, {"recordings": rows})
+
+
+def _options(**values: Any) -> Any:
+    from datetime import date
+
+    from myowave.readers import ReadOptions
+
+    if values["date_order"] not in ("auto", "dmy", "mdy"):
+        raise ConfigError(f"--date-order {values['date_order']}: expected auto, dmy or mdy")
+    if values["day"] is not None:
+        try:
+            date.fromisoformat(values["day"])
+        except ValueError:
+            raise ConfigError(
+                f"--day {values['day']}: expected a date such as 2025-01-29"
+            ) from None
+    if values["rate_hz"] is not None and not 10 <= values["rate_hz"] <= 100_000:
+        raise ConfigError(f"--rate-hz {values['rate_hz']:g}: expected 10 to 100000")
+    return ReadOptions(**values)
+
+
+def _calibration(texts: list[str]) -> tuple[tuple[float, float], ...] | None:
+    pairs = []
+    for text in texts:
+        low, _, high = text.partition(":")
+        try:
+            pairs.append((float(low), float(high)))
+        except ValueError:
+            raise ConfigError(
+                f"--acc-calibration '{text}': expected LOW:HIGH such as 28000:38000"
+            ) from None
+    return tuple(pairs) or None
+
+
+def _targets(paths: list[Path], output: Path, *, single: bool) -> list[Path]:
+    from myowave.recording import SUFFIX
+
+    if single and not output.is_dir():
+        return [output]
+    if output.is_file():
+        raise ConfigError(f"{output}: is a file, expected a folder for {len(paths)} recordings")
+    targets = [output / f"{path.stem}{SUFFIX}" for path in paths]
+    if len(set(targets)) != len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise ConfigError(f"{twice}: two sources would go to this file, rename one of them")
+    return targets
