@@ -15,6 +15,12 @@ static_assert((-1 >> 1) == -1, "this compiler does not shift signed numbers arit
 static_assert(CHAR_BIT == 8, "bytes have eight bits");
 static_assert(sizeof(mw_step) == 12U, "steps are packed without holes");
 
+#if defined(__GNUC__)
+#define NO_INLINE __attribute__((noinline))
+#else
+#define NO_INLINE
+#endif
+
 enum { ADD_LEFT_SHIFT = 20 };
 
 /* Round(a * b / 2^31). A mantissa is never INT32_MIN, so nothing saturates. */
@@ -69,60 +75,75 @@ static void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
     *position = *position + 1U == length ? 0U : *position + 1U;
 }
 
-/* Requantize the sum of one row. */
-static inline int8_t conv_output(const mw_conv *conv, int32_t sum, uint32_t row) {
-    const int32_t scaled = scale(sum, conv->mantissa[row], conv->shift[row]);
-    const int8_t q = to_output(scaled, conv->zero_point, conv->low, conv->high);
-    return conv->table != NULL ? look_up(conv->table, q) : q;
+enum { ROWS = 4 }; /* rows of a pass: each input is loaded once for as many products */
+
+/* Add the products of four rows of weights with the inputs to their sums. A function of its own:
+ * the loop then has the registers of a small core to itself. */
+static NO_INLINE void four_rows(const int8_t *restrict x, const int8_t *restrict weights,
+                                uint32_t columns, int32_t sums[restrict ROWS]) {
+    const int8_t *restrict w0 = weights;
+    const int8_t *restrict w1 = w0 + columns;
+    const int8_t *restrict w2 = w1 + columns;
+    const int8_t *restrict w3 = w2 + columns;
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (uint32_t column = 0; column < columns; ++column) {
+        sum0 += (int32_t)x[column] * w0[column];
+        sum1 += (int32_t)x[column] * w1[column];
+        sum2 += (int32_t)x[column] * w2[column];
+        sum3 += (int32_t)x[column] * w3[column];
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
+static void one_row(const int8_t *restrict x, const int8_t *restrict weights, uint32_t columns,
+                    int32_t *restrict sum) {
+    int32_t total = 0;
+    for (uint32_t column = 0; column < columns; ++column) {
+        total += (int32_t)x[column] * weights[column];
+    }
+    *sum = total;
 }
 
 static void step_conv(const mw_conv *conv, const int8_t *restrict a, int8_t *restrict dst,
                       uint32_t rows) {
-    const uint32_t columns = conv->columns;
-    const int8_t *restrict w0 = conv->weights;
-    uint32_t row = 0;
-    /* Four rows a pass: each input is loaded once for four products. */
-    for (; row + 4U <= rows; row += 4U) {
-        const int8_t *restrict w1 = w0 + columns;
-        const int8_t *restrict w2 = w1 + columns;
-        const int8_t *restrict w3 = w2 + columns;
-        int32_t sum0 = conv->bias[row];
-        int32_t sum1 = conv->bias[row + 1U];
-        int32_t sum2 = conv->bias[row + 2U];
-        int32_t sum3 = conv->bias[row + 3U];
-        for (uint32_t column = 0; column < columns; ++column) {
-            const int32_t x = a[column];
-            sum0 += x * w0[column];
-            sum1 += x * w1[column];
-            sum2 += x * w2[column];
-            sum3 += x * w3[column];
+    const mw_conv c = *conv;
+    const int8_t *weights = c.weights;
+    for (uint32_t row = 0; row < rows;) {
+        int32_t sums[ROWS];
+        uint32_t count = ROWS;
+        if (rows - row >= ROWS) {
+            four_rows(a, weights, c.columns, sums);
+        } else {
+            count = 1U;
+            one_row(a, weights, c.columns, sums);
         }
-        dst[row] = conv_output(conv, sum0, row);
-        dst[row + 1U] = conv_output(conv, sum1, row + 1U);
-        dst[row + 2U] = conv_output(conv, sum2, row + 2U);
-        dst[row + 3U] = conv_output(conv, sum3, row + 3U);
-        w0 = w3 + columns;
-    }
-    for (; row < rows; ++row) {
-        int32_t sum = conv->bias[row];
-        for (uint32_t column = 0; column < columns; ++column) {
-            sum += (int32_t)a[column] * w0[column];
+        weights += (size_t)count * c.columns;
+        for (uint32_t i = 0; i < count; ++i, ++row) {
+            const int32_t scaled = scale(sums[i] + c.bias[row], c.mantissa[row], c.shift[row]);
+            dst[row] = to_output(scaled, c.zero_point, c.low, c.high);
         }
-        dst[row] = conv_output(conv, sum, row);
-        w0 += columns;
     }
-}
-
-static inline int32_t scale_operand(int8_t q, int32_t offset, mw_multiplier multiplier) {
-    return scale((q + offset) * (1 << ADD_LEFT_SHIFT), multiplier.mantissa, multiplier.shift);
+    if (c.table != NULL) {
+        for (uint32_t row = 0; row < rows; ++row) {
+            dst[row] = look_up(c.table, dst[row]);
+        }
+    }
 }
 
 static void step_add(const mw_add *add, const int8_t *a, const int8_t *b, int8_t *dst,
                      uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
-        const int32_t sum = scale_operand(a[i], add->a_offset, add->a) +
-                            scale_operand(b[i], add->b_offset, add->b);
-        const int32_t scaled = scale(sum, add->output.mantissa, add->output.shift);
+        /* Both fit: |q + offset| is at most 255. */
+        const int32_t wide = (a[i] + add->a_offset) * (1 << (ADD_LEFT_SHIFT - 1));
+        const int32_t narrow = scale((b[i] + add->b_offset) * (1 << ADD_LEFT_SHIFT),
+                                     add->b.mantissa, add->b.shift);
+        const int32_t scaled = scale(wide + narrow, add->output.mantissa, add->output.shift);
         dst[i] = to_output(scaled, add->zero_point, add->low, add->high);
     }
 }
@@ -154,8 +175,8 @@ static int taps_valid(const mw_model *model, const mw_step *step) {
     /* 16-bit factors: the products need 64 bits before they are compared. */
     const uint64_t line = (uint64_t)(taps->taps - 1U) * taps->dilation * taps->width;
     return (uint32_t)taps->taps * taps->width == step->count &&
-         line <= model->line_bytes && taps->line_offset <= model->line_bytes - line &&
-         in_scratch(model, step->a, taps->width);
+           line <= model->line_bytes && taps->line_offset <= model->line_bytes - line &&
+           in_scratch(model, step->a, taps->width);
 }
 
 static int conv_valid(const mw_model *model, const mw_step *step) {
@@ -164,7 +185,7 @@ static int conv_valid(const mw_model *model, const mw_step *step) {
     }
     const mw_conv *conv = &model->convs[step->index];
     if (conv->weights == NULL || conv->bias == NULL || conv->mantissa == NULL ||
-            conv->shift == NULL || !in_scratch(model, step->a, conv->columns)) {
+        conv->shift == NULL || !in_scratch(model, step->a, conv->columns)) {
         return 0;
     }
     for (uint32_t row = 0; row < step->count; ++row) {
@@ -181,14 +202,13 @@ static int add_valid(const mw_model *model, const mw_step *step) {
     }
     const mw_add *add = &model->adds[step->index];
     return in_scratch(model, step->a, step->count) && in_scratch(model, step->b, step->count) &&
-         shift_valid(add->a.shift, 0) && shift_valid(add->b.shift, 0) &&
-         shift_valid(add->output.shift, 0);
+           shift_valid(add->b.shift, 0) && shift_valid(add->output.shift, 0);
 }
 
 static int mul_valid(const mw_model *model, const mw_step *step) {
     return step->index < model->n_muls && in_scratch(model, step->a, step->count) &&
-         in_scratch(model, step->b, step->count) &&
-         shift_valid(model->muls[step->index].output.shift, 30);
+           in_scratch(model, step->b, step->count) &&
+           shift_valid(model->muls[step->index].output.shift, 30);
 }
 
 static int step_valid(const mw_model *model, const mw_step *step) {
@@ -215,15 +235,15 @@ static int step_valid(const mw_model *model, const mw_step *step) {
 
 static int model_valid(const mw_model *model) {
     const uint64_t state =
-            4U * (uint64_t)model->n_taps + model->scratch_bytes + (uint64_t)model->line_bytes;
+        4U * (uint64_t)model->n_taps + model->scratch_bytes + (uint64_t)model->line_bytes;
     if (model->scratch_bytes % MW_STATE_ALIGNMENT != 0U || state > model->state_bytes ||
-            !in_scratch(model, model->input, model->n_inputs) ||
-            !in_scratch(model, model->output, model->n_outputs) || model->steps == NULL ||
-            (model->n_taps != 0U && model->taps == NULL) ||
-            (model->n_convs != 0U && model->convs == NULL) ||
-            (model->n_adds != 0U && model->adds == NULL) ||
-            (model->n_muls != 0U && model->muls == NULL) ||
-            (model->n_tables != 0U && model->tables == NULL)) {
+        !in_scratch(model, model->input, model->n_inputs) ||
+        !in_scratch(model, model->output, model->n_outputs) || model->steps == NULL ||
+        (model->n_taps != 0U && model->taps == NULL) ||
+        (model->n_convs != 0U && model->convs == NULL) ||
+        (model->n_adds != 0U && model->adds == NULL) ||
+        (model->n_muls != 0U && model->muls == NULL) ||
+        (model->n_tables != 0U && model->tables == NULL)) {
         return 0;
     }
     for (uint32_t i = 0; i < model->n_steps; ++i) {

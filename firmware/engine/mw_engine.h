@@ -81,9 +81,10 @@ typedef struct {
     int8_t low, high;  /* clamp of the result before the table */
 } mw_conv;
 
-/* Elementwise sum: both operands scaled to a common scale with 20 more bits. */
+/* Elementwise sum: both operands are scaled to twice the larger of their scales, with 20 more bits.
+ * `a` is the operand of the larger scale, whose factor is exactly one half: a shift. */
 typedef struct {
-    mw_multiplier a, b, output; /* no shift is positive */
+    mw_multiplier b, output; /* no shift is positive */
     int16_t a_offset, b_offset; /* minus the operands' zero points */
     int8_t zero_point, low, high;
 } mw_add;

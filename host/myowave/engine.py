@@ -141,12 +141,14 @@ def _build(plan: Plan) -> Path:
     sources = firmware_dir() / "engine"
     engine = [sources / "mw_engine.h", sources / "mw_engine.c"]
     header, source = emit(plan)
+    machine, features = _machine_flags(found)
     identity = content_hash(
         *(path.read_bytes() for path in engine),
         header.encode(),
         source.encode(),
         _SHIM.encode(),
-        " ".join([found, *CFLAGS]).encode(),
+        " ".join([found, *CFLAGS, *machine]).encode(),
+        features,
     )
     library = build_dir("native") / f"{identity}.so"
     if library.exists():
@@ -158,13 +160,24 @@ def _build(plan: Plan) -> Path:
         (folder / "shim.c").write_text(_SHIM)
         target = folder / library.name
         inputs = [engine[1], folder / "model_data.c", folder / "shim.c"]
-        command = [found, *CFLAGS, f"-I{sources}", f"-I{folder}", *map(str, inputs)]
+        command = [found, *CFLAGS, *machine, f"-I{sources}", f"-I{folder}", *map(str, inputs)]
         done = subprocess.run(
             [*command, "-o", str(target)], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
-            reason = (done.stderr.strip().splitlines() or ["no message"])[0]
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            reason = next((line for line in lines if "error:" in line), lines[0])
             raise ToolError(f"{compiler} failed to compile the engine: {reason}")
         # Two processes may build the same library at once: whoever comes last wins, whole.
         target.replace(library)
     return library
+
+
+def _machine_flags(compiler: str) -> tuple[tuple[str, ...], bytes]:
+    """Return the flags for this very processor, and what tells it from others in a shared cache."""
+    flags = ("-march=native",)
+    done = subprocess.run(
+        [compiler, *flags, "-dM", "-E", "-x", "c", "/dev/null"], capture_output=True, check=False
+    )
+    # The predefined macros name the instruction set. Not every compiler knows the flag.
+    return (flags, done.stdout) if done.returncode == 0 else ((), b"")

@@ -162,7 +162,9 @@ class _Draw:
             return [net.reshape(y, (1, count))]
         if form == 2:
             hidden = self.conv(x, 3)
-            return [net.concatenation([y, hidden, y])] if self.same_scale(y, hidden) else [hidden, y]
+            return (
+                [net.concatenation([y, hidden, y])] if self.same_scale(y, hidden) else [hidden, y]
+            )
         return [y]
 
     def same_scale(self, a: int, b: int) -> bool:

@@ -244,25 +244,31 @@ def relu6_table(scale: float, zero_point: int) -> Table:
 
 @dataclass(frozen=True)
 class AddParameters:
-    """The three multipliers of an int8 ADD; none shifts left."""
+    """The multipliers of an int8 ADD whose first operand has the larger scale; none shifts left.
 
-    a: Multiplier
-    b: Multiplier
+    The first operand's own factor is scale / (2 * scale): exactly one half, mantissa 2**30.
+    """
+
+    narrow: Multiplier
     output: Multiplier
 
 
-def add_parameters(scale_a: float, scale_b: float, scale_out: float) -> AddParameters | None:
+def add_parameters(wide: float, narrow: float, scale_out: float) -> AddParameters | None:
     """Return the multipliers of ADD, or None where tflite-micro would abort.
 
-    The kernel scales both operands to half of the larger scale with 20 extra bits and needs every
+    The kernel scales both operands to twice the larger scale with 20 extra bits and needs every
     factor below one; only an output scale a million times too fine breaks that.
+
+    Parameters
+    ----------
+    wide, narrow : float
+        Scales of the operands, the larger first.
+    scale_out : float
+        Scale of the result.
     """
-    twice_max = 2.0 * max(scale_a, scale_b)
-    factors = (
-        scale_a / twice_max,
-        scale_b / twice_max,
-        twice_max / ((1 << ADD_LEFT_SHIFT) * scale_out),
-    )
+    assert wide >= narrow
+    twice = 2.0 * wide
+    factors = (narrow / twice, twice / ((1 << ADD_LEFT_SHIFT) * scale_out))
     if any(not 0.0 < factor < 1.0 for factor in factors):
         return None
     multipliers = [quantize_multiplier(factor) for factor in factors]

@@ -571,6 +571,9 @@ class _Deriver:
         low, high = arithmetic.activation_range(
             self.activation(operator), out.scale, out.zero_point
         )
+        a, b = self.pair(operator)
+        if qa.scale < qb.scale:
+            a, b, qa, qb = b, a, qb, qa
         parameters = arithmetic.add_parameters(qa.scale, qb.scale, out.scale)
         if parameters is None:
             raise self.refuse(
@@ -578,7 +581,6 @@ class _Deriver:
                 f"its scales {qa.scale:.3g}, {qb.scale:.3g} and {out.scale:.3g} differ by more "
                 "than the kernel's 2**19",
             )
-        a, b = self.pair(operator)
         view = self.new_vector(a.channels, out.name)
         self.steps.append(
             Add(

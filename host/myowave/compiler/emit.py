@@ -190,7 +190,7 @@ def _source(plan: Plan) -> str:
                 a, b = plan.address(step.a), plan.address(step.b)
                 scales = ", ".join(
                     f"{{{m.mantissa}, {m.shift}}}"
-                    for m in (step.parameters.a, step.parameters.b, step.parameters.output)
+                    for m in (step.parameters.narrow, step.parameters.output)
                 )
                 tables.rows["add"].append(
                     f"{{{scales}, {step.a_offset}, {step.b_offset}, {step.zero_point}, {step.low}, "

@@ -138,7 +138,7 @@ class Conv(Unary):
 
 @dataclass(frozen=True)
 class Add(Binary):
-    """Elementwise sum of two vectors."""
+    """Elementwise sum of two vectors; `a` has the larger scale."""
 
     parameters: AddParameters
 
