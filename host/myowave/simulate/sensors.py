@@ -114,7 +114,7 @@ def raw_emg(
         if m == 0:
             # The biceps also supinates: pronated, the brachialis does more of the flexing.
             drive = drive * (1.0 - 0.3 * np.sin(np.clip(motion.pronation.angle, 0.0, math.pi / 2)))
-        gain = subject.emg_gain_mv * session.emg_gain * (1.0 if m == 0 else 0.6)
+        gain = subject.emg_gain_mv * session.emg_gain
         amplitude = gain * (
             (1.0 - subject.emg_curvature) * drive + subject.emg_curvature * drive**2
         )

@@ -209,7 +209,7 @@ def draw_subject(seed: int, number: int) -> Subject:
         curl_top_rad=math.radians(rng.uniform(118.0, 136.0)),
         hang_rad=math.radians(rng.uniform(-12.0, -6.0)),
         delay_s=float(rng.uniform(0.030, 0.060)),
-        cocontraction=float(rng.uniform(0.02, 0.08)),
+        cocontraction=float(rng.uniform(0.04, 0.12)),
         feedback_rad_s=float(rng.uniform(3.5, 5.0)),
         noise=float(rng.uniform(0.05, 0.11)),
         fatigue_rate_s=float(rng.uniform(0.006, 0.014)),
@@ -244,7 +244,7 @@ def draw_session(seed: int, subject: int, day: int, *, flipped: bool = False) ->
         emg_noise_mv=float(rng.uniform(0.004, 0.010)),
         hum_mv=float(rng.uniform(0.001, 0.010)),
         hum_hz=50.0 if rng.random() < 0.5 else 60.0,
-        artifact_mv_s2_m=float(rng.uniform(0.015, 0.060)),
+        artifact_mv_s2_m=float(rng.uniform(0.005, 0.030)),
         pops_per_minute=float(rng.uniform(0.0, 2.0)),
     )
 
