@@ -11,11 +11,12 @@
 #include <string.h>
 
 /* Right shifts of negative numbers must be arithmetic: the rounding below relies on it. */
+/* cppcheck-suppress shiftNegativeLHS ; that it is defined by the compiler is what is asserted */
 static_assert((-1 >> 1) == -1, "this compiler does not shift signed numbers arithmetically");
 static_assert(CHAR_BIT == 8, "bytes have eight bits");
 static_assert(sizeof(mw_step) == 12U, "steps are packed without holes");
 
-#if defined(__GNUC__)
+#ifdef __GNUC__
 #define NO_INLINE __attribute__((noinline))
 #else
 #define NO_INLINE
@@ -32,7 +33,7 @@ static inline int32_t high_multiply(int32_t a, int32_t b) {
  * Half away from zero is half up, except that a negative tie goes down: one less than a negative x
  * has the same quotient otherwise. */
 static inline int32_t rounding_shift(int32_t x, uint32_t exponent) {
-    return (((x + (x >> 31)) >> (exponent - 1U)) + 1) >> 1;
+    return (((x - (x < 0 ? 1 : 0)) >> (exponent - 1U)) + 1) >> 1;
 }
 
 /* x * mantissa * 2^(shift - 31), rounded by the product and again by the shift. A left shift wraps
