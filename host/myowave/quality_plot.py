@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from myowave.envelope import recording_envelope
 from myowave.errors import ConfigError
 from myowave.imu import G_M_S2
-from myowave.quality import Inspection, rail_mask
+from myowave.quality import Inspection
 from myowave.recording import RATE_HZ, Recording
 
 if TYPE_CHECKING:
@@ -88,8 +88,10 @@ def _detail(recording: Recording, inspection: Inspection) -> "Figure":
         first = first or axes
         emg = recording.emg[:, column]
         axes.plot(time_s, emg, color=_GRAY, lw=0.4)
-        clipped = rail_mask(emg)
-        if inspection.emg[muscle].rail_fraction > 0 and clipped.any():
+        quality = inspection.emg[muscle]
+        # The rail was found on the source's samples; resampling blurs it by a few per cent.
+        clipped = np.abs(emg) > 0.96 * quality.abs_max_mv
+        if quality.rail_fraction > 0 and clipped.any():
             axes.plot(
                 time_s[clipped],
                 emg[clipped],
@@ -103,7 +105,7 @@ def _detail(recording: Recording, inspection: Inspection) -> "Figure":
         axes.plot(time_s, envelope[:, column], color=color, lw=1.4, label="envelope, 6 Hz")
         axes.set_title(f"sEMG {muscle}")
         axes.set_ylabel("mV")
-        axes.legend(loc="upper right", ncols=2, fontsize=7.5)
+        _legend_above(axes)
         axes.tick_params(labelbottom=False)
         _draw_spectrum(figure.add_subplot(grid[column, 1]), emg, color, last=column == muscles - 1)
     for row, (title, values, unit) in enumerate(
@@ -121,7 +123,7 @@ def _detail(recording: Recording, inspection: Inspection) -> "Figure":
         axes.set_ylabel(unit)
         if row == muscles:
             axes.tick_params(labelbottom=False)
-        axes.legend(loc="upper right", ncols=3, fontsize=7.5)
+        _legend_above(axes)
     assert first is not None
     first.set_xlim(0, time_s[-1])
     axes.set_xlabel("s")
@@ -143,8 +145,17 @@ def _draw_spectrum(axes: "Axes", emg: NDArray[np.float64], color: str, *, last: 
     shown = level_db[(frequency_hz > 2) & (frequency_hz < 440)]
     axes.set_ylim(shown.min() - 5, shown.max() + 5)
     axes.set_title("Power density, dB re 1 mV²/Hz")
+    note = "shaded: below 20 Hz\ndotted: 50 and 60 Hz"
+    axes.text(0.98, 0.97, note, transform=axes.transAxes, ha="right", va="top", fontsize=7)
     if last:
-        axes.set_xlabel("Hz; shaded below 20 Hz, dotted 50 and 60 Hz")
+        axes.set_xlabel("Hz")
+
+
+def _legend_above(axes: "Axes") -> None:
+    """Put the legend right of the title, where it hides no signal."""
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 0.97), ncols=3, fontsize=7.5, borderaxespad=0.0
+    )
 
 
 def _write_heading(figure: "Figure", inspection: Inspection) -> None:
@@ -220,7 +231,7 @@ def _overview(recordings: Sequence[Recording], inspections: Sequence[Inspection]
     figure.text(
         0.992,
         1 - 0.14 / height,
-        "colour: sEMG envelope (mV), all muscles; gray: acceleration along x (g, right scale)",
+        "over seconds; colour: sEMG envelope (mV), gray: acceleration along x (g, right scale)",
         ha="right",
         va="top",
         color="#5c6068",
