@@ -22,14 +22,16 @@ JsonFile = Annotated[
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar with count and time left, on stderr, silent when not a terminal."""
+    """Return a progress bar with count and time left, on stderr; silent where that is no terminal."""
+    on_stderr = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
+        console=on_stderr,
+        disable=not on_stderr.is_terminal,
     )
 
 
