@@ -22,7 +22,7 @@ JsonFile = Annotated[
 
 
 def progress_bar() -> Progress:
-    """Return a progress bar with count and time left, on stderr; silent where that is no terminal."""
+    """Return a bar with count and time left, on stderr; silent where that is no terminal."""
     on_stderr = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),
