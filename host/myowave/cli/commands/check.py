@@ -1,0 +1,108 @@
+"""`myowave check`: do all backends agree, and how good is the prediction?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from myowave.cli.output import JsonFile, console, progress_bar, write_json
+
+if TYPE_CHECKING:
+    from myowave.check import Accuracy, Parity
+
+ORDER = 60
+
+HELP = """Replay recordings through every backend; report parity and accuracy.
+
+Backends, separated by commas: tflm (the oracle), native, cortex-m3, cortex-m4, cortex-m7,
+cortex-m55, or the port of a board that replays at its own speed. A backend that differs from
+tflite-micro in one sample fails the check, and is named with that sample and its input. With
+`--log`, what a board logged live of the one recording named is checked in the same way.
+
+Example: `myowave check models/sim_biceps recordings/*.parquet --on tflm,native,cortex-m4`
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("check", help=HELP)(check_command)
+
+
+def check_command(
+    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="From `myowave train`.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="REC...", help="Recordings, of any supported format.")
+    ],
+    *,
+    backends: Annotated[
+        str, typer.Option("--on", metavar="BACKENDS", help="Where to run the model.")
+    ] = "tflm,native",
+    log: Annotated[
+        Path | None,
+        typer.Option(metavar="LOG", help="What a board logged of the one recording named."),
+    ] = None,
+    report: Annotated[
+        Path, typer.Option("--report", metavar="FILE", help="Where the HTML report goes.")
+    ] = Path("check_report.html"),
+    json_file: JsonFile = None,
+) -> None:
+    """Replay, judge, write the report, and only then fail on a mismatch."""
+    from myowave import check
+    from myowave.check_report import write_report
+    from myowave.model_card import BASELINES_FILE, load_model_dir
+
+    card, tflite = load_model_dir(model_dir)
+    names = [name.strip() for name in backends.split(",") if name.strip()]
+    recordings = check.load_recordings(sources, card)
+    with progress_bar() as progress:
+        task = progress.add_task("checking", total=len(recordings) * len(names), note="")
+        result = check.replay(
+            card,
+            tflite,
+            recordings,
+            names,
+            lambda what: progress.update(task, advance=1, note=what),
+        )
+    if log is not None:
+        check.add_log(result, card, tflite, log)
+    accuracy = check.judge(
+        card, tflite, result.replays, check.baselines_of(model_dir / BASELINES_FILE)
+    )
+    _show(card.simulated, result.parity, accuracy)
+    write_report(report, card, result, accuracy)
+    console.print(f"report: {report}", soft_wrap=True)
+    if json_file is not None:
+        write_json(
+            json_file,
+            {
+                "model": card.name,
+                "tflite_sha256": card.tflite_sha256,
+                "simulated": card.simulated,
+                "parity": {name: parity.to_json() for name, parity in result.parity.items()},
+                **accuracy.to_json(),
+            },
+        )
+    result.require_parity()
+
+
+def _show(simulated: bool, parity: "dict[str, Parity]", accuracy: "Accuracy") -> None:
+    from myowave.check_report import COLUMNS, accuracy_rows
+    from myowave.report.page import format_cell
+
+    table = Table(title="Parity with tflite-micro", title_justify="left")
+    table.add_column("backend")
+    for name in ("samples", "mismatches", "max abs diff"):
+        table.add_column(name, justify="right")
+    for name, item in parity.items():
+        table.add_row(name, str(item.samples), str(item.mismatches), str(item.max_abs_diff))
+    console.print(table)
+    for muscle, of in accuracy.muscles.items():
+        title = f"Accuracy of {muscle}, medians over {len(of.of_recordings)} recordings"
+        table = Table(title=title + (" (simulated)" if simulated else ""), title_justify="left")
+        table.add_column("")
+        for name in COLUMNS.values():
+            table.add_column(name, justify="right")
+        for label, figures in accuracy_rows(accuracy, muscle):
+            table.add_row(label, *(format_cell(figures[key]) for key in COLUMNS))
+        console.print(table)
