@@ -270,7 +270,7 @@ def add_log(result: ReplayResult, card: ModelCard, tflite: bytes, path: Path) ->
     recording = replayed.recording
     warm_up = card.receptive_field - 1
     parity = result.parity.setdefault("log", Parity())
-    live = np.full(replayed.envelope.shape, np.nan)
+    longest = slice(0, 0)
     for rows in _stretches(log.run, log.tick, log.missing, log.has_counts):
         ticks = log.tick[rows]
         if ticks[-1] >= len(replayed.counts) or not np.array_equal(
@@ -280,31 +280,26 @@ def add_log(result: ReplayResult, card: ModelCard, tflite: bytes, path: Path) ->
                 f"{path}: the raw counts logged at tick {ticks[0]} are not those of recording "
                 f"'{recording.name}'; the board was fed another one"
             )
-        # Within a stretch the board's network may know samples from before it; a row counts once
-        # the stretch alone reaches back far enough.
+        # What came before a stretch is not in the log: a row counts once the stretch alone
+        # reaches back far enough.
         settled = np.arange(warm_up, len(ticks), dtype=np.intp)
         if not len(settled):
             continue
         inputs = card.input_scaling().apply(log.counts[rows])
-        expected = run_int8("tflm", tflite, inputs)
-        got = log.predictions[rows]
         parity.add(
             recording.name,
             samples=settled,
-            got=got[settled],
-            expected=expected[settled],
+            got=log.predictions[rows][settled],
+            expected=run_int8("tflm", tflite, inputs)[settled],
             inputs=inputs,
         )
-        live[ticks[settled]] = card.envelope_of(got[settled])
+        longest = max(longest, rows, key=lambda part: part.stop - part.start)
     if not parity.samples:
         raise RecordingError(
-            f"{path}: no {card.receptive_field} samples in a row, nothing to check"
+            f"{path}: nowhere {card.receptive_field} samples in a row, nothing to check"
         )
-    whole = np.flatnonzero(np.isfinite(live[:, 0]))
-    span = slice(int(whole[0]) - warm_up, int(whole[-1]) + 1)
-    if len(whole) != whole[-1] - whole[0] + 1:
-        # Figures over a hole would be of nothing; the parity above is over every stretch.
-        raise RecordingError(f"{path}: samples are missing in the log, accuracy needs all of them")
+    # Figures over a hole would be of nothing: the accuracy is that of the longest stretch.
+    span = slice(int(log.tick[longest][0]), int(log.tick[longest][-1]) + 1)
     result.replays[0] = Replay(
         dataclasses.replace(
             recording,
@@ -314,8 +309,8 @@ def add_log(result: ReplayResult, card: ModelCard, tflite: bytes, path: Path) ->
             name=f"{recording.name} (live)",
         ),
         replayed.counts[span],
-        replayed.predictions[span],
-        live[span],
+        log.predictions[longest],
+        card.envelope_of(log.predictions[longest]),
     )
 
 
