@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from myowave.backends import is_port, require_known, run_int8
 from myowave.baselines import Baselines, load_baselines, swapped_imu
-from myowave.dataset import to_series
+from myowave.dataset import common_muscles, to_series
 from myowave.envelope import Reference
 from myowave.errors import ConfigError, ParityError, RecordingError
 from myowave.imu import imu_by_name, to_counts
@@ -456,6 +456,7 @@ def judge(
     judged = [item for item in replays if item.recording.emg.shape[1]]
     if not judged:
         return Accuracy()
+    common_muscles([item.recording for item in judged], card.muscles)
     target = config_from_dict(card.training["config"]).target
     known = Reference.from_json(card.normalization)
     unseen = [
