@@ -109,7 +109,7 @@ def _parse_header(path: Path, lines: list[str]) -> _Header:
     delimiter = _delimiter(lines)
     rows = [split_cells(line, delimiter) for line in lines[: top + _HEADER_SEARCH_ROWS]]
     title_row = next(
-        (i for i, row in enumerate(rows) if sum(bool(_TITLE.match(cell)) for cell in row) >= 1),
+        (i for i, row in enumerate(rows) if any(_TITLE.match(cell) for cell in row)),
         None,
     )
     if title_row is None:
@@ -155,8 +155,13 @@ def _parse_header(path: Path, lines: list[str]) -> _Header:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """Return the delimiter that cuts the row of titles into the most cells."""
-    return max(",;\t", key=lambda delimiter: max(line.count(delimiter) for line in lines[:10]))
+    """Return the delimiter that makes the most cells of some row column titles."""
+
+    def titles(delimiter: str) -> int:
+        rows = (split_cells(line, delimiter) for line in lines[:_HEADER_SEARCH_ROWS])
+        return max(sum(bool(_TITLE.match(cell)) for cell in row) for row in rows)
+
+    return max(",;\t", key=titles)
 
 
 def _is_header_row(cells: list[str]) -> bool:
