@@ -15,7 +15,7 @@ from myowave import augment
 from myowave.envelope import Reference, recording_envelope
 from myowave.errors import ConfigError, RecordingError
 from myowave.recording import RATE_HZ, Recording
-from myowave.train_config import AugmentConfig, FitConfig, NetworkConfig, SplitConfig, TargetConfig
+from myowave.train_config import SplitConfig, TargetConfig, TrainConfig
 
 _FALLBACK_CALIBRATION_S = 60
 # What one channel reaches in one recording can be next to nothing; in another mounting it is not.
@@ -208,7 +208,8 @@ def channel_scales(series: Sequence[Series]) -> NDArray[np.float64]:
     least = _SMALLEST_SHARE_OF_SCALE * reach.max(axis=1, keepdims=True)
     if not np.all(least > 0.0):
         raise RecordingError("accelerometer or gyroscope is zero throughout the training data")
-    return _SCALE_HEADROOM * np.maximum(reach, least).ravel()
+    scales: NDArray[np.float64] = _SCALE_HEADROOM * np.maximum(reach, least).ravel()
+    return scales
 
 
 def scale_imu(imu: NDArray[np.floating], scales: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -225,20 +226,23 @@ class ChunkSampler:
         Training recordings.
     scales : (6,) array
         From `channel_scales`.
+    config : TrainConfig
+        Shape of the network, size of the examples, augmentation.
+    rng : Generator
+        Where chance comes from.
     """
 
     def __init__(
         self,
         series: Sequence[Series],
         scales: NDArray[np.floating],
-        network: NetworkConfig,
-        fit: FitConfig,
-        augmentation: AugmentConfig,
+        config: TrainConfig,
         rng: np.random.Generator,
     ) -> None:
+        network, fit = config.network, config.fit
         self.series = series
         self.scales = scales
-        self.augmentation = augmentation
+        self.augmentation = config.augment
         self.rng = rng
         self.batch = fit.batch
         self.predictions = max(1, fit.chunk_ms * RATE_HZ // 1000 // network.phases)

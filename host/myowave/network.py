@@ -10,6 +10,7 @@ All convolutions are valid: what is missing in the past is the caller's to suppl
 padded in silence. Where paths of different length meet, the longer one drops its oldest samples.
 """
 
+import os
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ from numpy.typing import NDArray
 from myowave.errors import ModelError, ToolError
 from myowave.train_config import INPUTS, NetworkConfig
 
+# TensorFlow greets on stderr, in the middle of a progress bar, unless told not to.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# oneDNN picks other sums on other processors; training runs through XLA and does not need it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
 try:
     import keras
     import tensorflow as tf
@@ -25,6 +31,17 @@ except ModuleNotFoundError as error:
     raise ToolError(
         f"training needs {error.name}, install it with: pip install 'myowave[train]'"
     ) from None
+
+__all__ = [
+    "keras",
+    "load_model",
+    "model_receptive_field",
+    "phase_network",
+    "predict_stream",
+    "stream_network",
+    "tf",
+    "window_network",
+]
 
 
 @keras.saving.register_keras_serializable("myowave")
@@ -255,7 +272,7 @@ def _network(
             later = (network.kernel - 1) * sum(dilations[index + 1 :])
             # Cropped before the convolution: the window form would compute it for nothing.
             newest = DropOldest(later, name=f"{block}_newest")(gated) if later else gated
-            skips.append(conv(f"{block}_skip", network.skip_channels)(newest))
+            skips.append(newest)
         if not is_last:
             onward = conv(f"{block}_onward", channels)(gated)
             if network.residual:
@@ -263,10 +280,10 @@ def _network(
                 kept = DropOldest(crop, name=f"{block}_kept")(path) if crop else path
                 onward = keras.layers.Add(name=f"{block}_residual")([kept, onward])
             path = onward
-    total = skips[0]
-    for index, part in enumerate(skips[1:], start=2):
-        total = keras.layers.Add(name=f"skip_sum{index}")([total, part])
-    hidden = keras.layers.ReLU(name="head_relu")(total)
+    # One convolution over all blocks' outputs is the sum of one each, in one int32 accumulator
+    # instead of a chain of int8 additions that each round.
+    seen = skips[0] if len(skips) == 1 else keras.layers.Concatenate(name="seen")(skips)
+    hidden = conv("skip", network.skip_channels, relu=True)(seen)
     hidden = conv("head_hidden", network.head_channels, relu=True)(hidden)
     # An envelope is never negative; the int8 output spends no steps below zero either.
     envelope = conv("head_envelope", outputs, relu=not training)(hidden)

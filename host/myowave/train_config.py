@@ -314,11 +314,14 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
-    """Return the configuration as JSON-able nested dictionaries."""
+    """Return the configuration as JSON-able nested dictionaries, which `config_from_dict` reads.
+
+    What is None is left out, as it is in TOML.
+    """
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
+            return {key: plain(item) for key, item in value.items() if item is not None}
         return [plain(item) for item in value] if isinstance(value, tuple) else value
 
     result: dict[str, Any] = plain(dataclasses.asdict(config))
