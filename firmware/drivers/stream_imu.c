@@ -37,6 +37,9 @@ static void serve_one(mw_stream_imu *imu) {
     bool *filled = &imu->filled[slot(imu->next)];
     mw_app_on_tick(imu->app, imu->due_us, *filled ? imu->fifo[slot(imu->next)] : NULL);
     *filled = false;
+    if (imu->received == imu->next) {
+        imu->received++;
+    }
     imu->next++;
     imu->due_us += imu->period_us;
     if (imu->next % MW_STREAM_IMU_CREDIT_TICKS == 0u) {
@@ -50,6 +53,7 @@ void mw_stream_imu_serve(mw_stream_imu *imu, uint64_t now_us) {
             return;
         }
         if (imu->next >= imu->end) {
+            send_credit(imu);
             mw_app_on_sensor_end(imu->app);
             return;
         }
@@ -64,7 +68,8 @@ void mw_stream_imu_serve(mw_stream_imu *imu, uint64_t now_us) {
 }
 
 bool mw_stream_imu_ready(const mw_stream_imu *imu) {
-    return imu->next >= imu->end || imu->filled[slot(imu->next)];
+    /* Samples come in order: one that a later one has overtaken never comes. */
+    return imu->next >= imu->end || imu->next != imu->received;
 }
 
 static void take_samples(mw_stream_imu *imu, const mw_wire_frame *frame) {
@@ -89,6 +94,7 @@ static void take_samples(mw_stream_imu *imu, const mw_wire_frame *frame) {
         }
         if (wanted) {
             imu->filled[slot(head.first + i)] = true;
+            imu->received = head.first + i + 1u;
         }
     }
 }
@@ -107,6 +113,8 @@ static void take_description(mw_stream_imu *imu, const mw_wire_frame *frame) {
     mw_sensor sensor = {.acc_lsb_m_s2 = head.acc_lsb_m_s2, .gyro_lsb_rad_s = head.gyro_lsb_rad_s};
     memcpy(sensor.name, at, length);
     mw_app_set_sensor(imu->app, &sensor);
+    /* The answer: from now on the board can start. */
+    send_credit(imu);
 }
 
 void mw_stream_imu_on_byte(mw_stream_imu *imu, uint8_t byte) {

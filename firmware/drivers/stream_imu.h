@@ -21,9 +21,10 @@ typedef struct {
     mw_wire_decoder decoder;
     int16_t fifo[MW_WIRE_IMU_WINDOW][MW_IMU_CHANNELS]; /* sample i at i % MW_WIRE_IMU_WINDOW */
     bool filled[MW_WIRE_IMU_WINDOW];
-    uint32_t next; /* index of the sample the next tick takes */
-    uint32_t end;  /* index after the last sample there is */
-    uint64_t due_us; /* when the next tick is due */
+    uint32_t next;     /* index of the sample the next tick takes */
+    uint32_t received; /* index after the newest sample here, never below next */
+    uint32_t end;      /* index after the last sample there is */
+    uint64_t due_us;   /* when the next tick is due */
     uint32_t period_us;
     uint16_t sequence;
     mw_ring tx; /* bytes for the far end */

@@ -70,6 +70,9 @@ env.Append(
 )
 if native:
     env.Append(CPPDEFINES=[("_GNU_SOURCE", 1)], LINKFLAGS=["-Wl,--gc-sections"])
+    if os.environ.get("MYOWAVE_SANITIZE"):
+        sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+        env.Append(CCFLAGS=sanitizers, LINKFLAGS=sanitizers)
 else:
     memory = board.get("build.memory")
     env.Append(

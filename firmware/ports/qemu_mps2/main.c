@@ -91,13 +91,12 @@ void mw_sample_clock_interrupt(void) {
 int main(void) {
     uint32_t saved = mw_port_irq_save();
     mw_clock_init();
+    uart_init(UART0, IRQ_UART0_RX, IRQ_UART0_TX);
+    uart_init(UART1, IRQ_UART1_RX, IRQ_UART1_TX);
     if (mw_app_init(&app) != MW_OK) {
         return 1; /* the error text is on its way; no interrupt will follow */
     }
     mw_stream_imu_init(&imu, &app);
-    uart_init(UART0, IRQ_UART0_RX, IRQ_UART0_TX);
-    uart_init(UART1, IRQ_UART1_RX, IRQ_UART1_TX);
-    mw_port_serial_kick();
     uart_send(UART1, &imu.tx);
     mw_port_irq_restore(saved);
     for (;;) {

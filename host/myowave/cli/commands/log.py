@@ -1,0 +1,80 @@
+"""`myowave log`: record what a board sends."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from myowave.cli.output import JsonFile, console, write_json
+
+ORDER = 100
+
+HELP = """Record what a board sends into an append-only file.
+
+The file survives everything: a killed logger costs at most the last second. Lost frames are counted
+from their sequence numbers. When the board is unplugged the log waits for it and goes on; the gap
+is marked. Ends after `--seconds`, on Ctrl-C, or when the board has no more to send.
+`myowave.log.read_log` reads the file.
+
+Example: `myowave log /dev/ttyACM0 -o session.mwlog --seconds 60 --raw`
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("log", help=HELP)(log_command)
+
+
+def log_command(
+    port: Annotated[str, typer.Argument(metavar="PORT", help="Serial port, path or URL.")],
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Log file.")],
+    seconds: Annotated[
+        float | None, typer.Option(metavar="N", min=0.0, help="End after N seconds.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Also record raw IMU counts.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Log until the end and print what was received."""
+    from dataclasses import asdict
+
+    from myowave.log import Logger, LogProgress
+    from myowave.signals import stop_requested
+
+    logger = Logger(port, output, raw=raw, seconds=seconds)
+    with stop_requested() as stop, console.status(f"opening {port}") as status:
+        shown = -1
+
+        def show(progress: LogProgress) -> None:
+            # Once a second: a terminal costs more than the log itself.
+            nonlocal shown
+            if int(progress.seconds) != shown:
+                shown = int(progress.seconds)
+                status.update(
+                    f"{shown} s, {progress.samples} samples, {progress.lost_frames} frames lost"
+                    + (f", {progress.note}" if progress.note else "")
+                )
+
+        result = logger.run(stop, show)
+    console.print(
+        f"{result.samples} samples in {result.seconds:.1f} s, {result.lost_frames} frames lost"
+        + (f"; {result.note}" if result.note else "")
+    )
+    if result.statistics is not None:
+        counters = result.statistics
+        console.print(
+            f"board: {counters.processed} processed, {counters.missed} missed, "
+            f"{counters.dropped} dropped, {counters.tx_dropped_batches} batches not sent, "
+            f"CPU load {counters.cpu_load_permille / 10:.1f} %"
+        )
+    console.print(f"log: {output}")
+    if json_file is not None:
+        write_json(
+            json_file,
+            {
+                "samples": result.samples,
+                "seconds": result.seconds,
+                "lost_frames": result.lost_frames,
+                "statistics": asdict(result.statistics) if result.statistics else None,
+            },
+        )

@@ -1,0 +1,175 @@
+"""Boards and firmware images: the board table, and builds through PlatformIO, kept by content."""
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from myowave.errors import ConfigError, ModelError, ToolError
+from myowave.paths import REPOSITORY, build_dir, firmware_dir
+
+MODEL_FILES = ("model_data.c", "model_data.h")
+MODEL_VARIABLE = "MYOWAVE_MODEL"
+
+
+@dataclass(frozen=True)
+class Board:
+    """One row of `firmware/platform/boards`.
+
+    Attributes
+    ----------
+    name, title : str
+        PlatformIO's name and a name for people.
+    port : str
+        Folder in `firmware/ports`.
+    toolchain : str
+        Prefix of the compiler's commands, "" for the host's.
+    qemu : tuple of str
+        QEMU's arguments for the machine; empty when it is not emulated.
+    """
+
+    name: str
+    title: str
+    port: str
+    toolchain: str
+    qemu: tuple[str, ...]
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the board runs on this computer."""
+        return bool(self.qemu) or self.port == "native"
+
+
+def boards() -> dict[str, Board]:
+    """Return every board there is, by name."""
+    table = {}
+    for path in sorted((firmware_dir() / "platform" / "boards").glob("*.json")):
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        build = entry["build"]
+        qemu = build.get("qemu")
+        table[path.stem] = Board(
+            name=path.stem,
+            title=entry["name"],
+            port=build["port"],
+            toolchain=build["toolchain"],
+            qemu=("-machine", qemu["machine"], *qemu["args"]) if qemu else (),
+        )
+    return table
+
+
+def board_by_name(name: str) -> Board:
+    """Return one board; raise ConfigError that lists the known names."""
+    table = boards()
+    try:
+        return table[name]
+    except KeyError:
+        raise ConfigError(f"unknown board '{name}', expected one of {', '.join(table)}") from None
+
+
+def default_model() -> Path:
+    """Return the model directory built in when none is named: `MYOWAVE_MODEL` or the demo's."""
+    return Path(os.environ.get(MODEL_VARIABLE) or REPOSITORY / "models" / "sim_biceps")
+
+
+def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path:
+    """Build the firmware of `board` with the model in `model`, or return the image built before.
+
+    Parameters
+    ----------
+    board : Board
+    model : Path
+        Model directory, with `model_data.c` and `model_data.h`.
+    sanitize : bool
+        With address and undefined behaviour sanitizers; board `native` only.
+
+    Returns
+    -------
+    Path
+        The ELF file, under `build/firmware`; its name holds a digest of all it is made of.
+
+    Raises
+    ------
+    ModelError
+        If the model directory has no C tables.
+    ToolError
+        If PlatformIO or the compiler is missing, or the build fails.
+    """
+    for name in MODEL_FILES:
+        if not (model / name).is_file():
+            raise ModelError(
+                f"{model / name}: not found, expected a model directory made by 'myowave train' "
+                "or 'myowave compile'"
+            )
+    folder = build_dir("firmware")
+    image = folder / f"{board.name}-{_digest(board, model, sanitize)}.elf"
+    if image.is_file():
+        return image
+    compiler = f"{board.toolchain}gcc"
+    if shutil.which(compiler) is None:
+        package = "gcc" if board.toolchain == "" else "gcc-arm-none-eabi"
+        raise ToolError(
+            f"{compiler} not found, needed to build for {board.name}: install {package}"
+        )
+    for module in ("platformio", "SCons"):
+        if importlib.util.find_spec(module) is None:
+            raise ToolError(f"building needs {module}: pip install 'myowave[firmware]'")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not image.is_file():
+            _run_platformio(board, model, sanitize, image)
+    return image
+
+
+def _digest(board: Board, model: Path, sanitize: bool) -> str:
+    """Return a digest of every file and setting that goes into the image."""
+    digest = hashlib.sha256(f"{board.name} {sanitize}".encode())
+    folders = ("app", "drivers", "engine", f"ports/{board.port}", "platform")
+    sources = sorted(
+        path
+        for folder in folders
+        for path in (firmware_dir() / folder).rglob("*")
+        if path.suffix in (".c", ".h", ".ld", ".json", ".py")
+    )
+    for path in (REPOSITORY / "platformio.ini", *sources, *(model / name for name in MODEL_FILES)):
+        digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _run_platformio(board: Board, model: Path, sanitize: bool, image: Path) -> None:
+    subprocess.run([sys.executable, REPOSITORY / "tools" / "setup_platformio.py"], check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    work = image.parent / ("pio-sanitize" if sanitize else "pio")
+    environment = {
+        **os.environ,
+        MODEL_VARIABLE: str(model.resolve()),
+        "PLATFORMIO_BUILD_DIR": str(work),
+        "MYOWAVE_SANITIZE": "1" if sanitize else "",
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "platformio", "run", "-d", REPOSITORY, "-e", board.name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode != 0:
+        output = (result.stdout + result.stderr).splitlines()
+        reasons = (
+            [line for line in output if "error" in line.lower()] or output[-1:] or ["no output"]
+        )
+        log = image.parent / f"{board.name}.log"
+        log.write_text("\n".join(output) + "\n", encoding="utf-8")
+        raise ToolError(
+            f"building for {board.name} failed: {''.join(reasons[:1]).strip()} (all of it: {log})"
+        )
+    unfinished = image.with_suffix(".part")
+    shutil.copyfile(work / board.name / "program.elf", unfinished)
+    unfinished.chmod(0o755)
+    unfinished.replace(image)

@@ -1,0 +1,421 @@
+"""Talk to a board: open its serial line, send commands, take frames, replay recordings.
+
+Nothing here needs more than pyserial, numpy and the wire codec, so a logger stays light.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import serial
+from numpy.typing import NDArray
+
+from myowave.errors import LinkError
+from myowave.wire import DEFINITION, Decoder, Encoder, Frame
+
+# A USB serial device ignores the rate; on a UART with a probe it is what the boards are set to.
+BAUD = 1_000_000
+# QEMU looks for someone on its pty once a second, so an answer may take that long.
+ANSWER_TIMEOUT_S = 3.0
+_STATUS_NAME = {value: name for name, value in DEFINITION.status.items()}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a board is.
+
+    Attributes
+    ----------
+    firmware : str
+        Version, such as "0.1.0".
+    model_sha256 : str
+        Hexadecimal digest of the `.tflite` built in.
+    rate_hz, receptive_field : int
+        Samples a second; samples the network looks back over.
+    output_scale, output_zero_point : float, int
+        envelope = (prediction - output_zero_point) * output_scale.
+    acc_lsb_m_s2, gyro_lsb_rad_s : float
+        Value of one raw count.
+    running, raw : bool
+        Whether the board samples now; whether its data frames hold raw counts.
+    imu, board : str
+        Part number; PlatformIO board.
+    muscles : tuple of str
+        One name an output.
+    """
+
+    firmware: str
+    model_sha256: str
+    rate_hz: int
+    receptive_field: int
+    output_scale: float
+    output_zero_point: int
+    acc_lsb_m_s2: float
+    gyro_lsb_rad_s: float
+    running: bool
+    raw: bool
+    imu: str
+    board: str
+    muscles: tuple[str, ...]
+
+    @classmethod
+    def from_frame(cls, frame: Frame) -> "Identity":
+        """Read an identity frame."""
+        return cls(
+            firmware=".".join(
+                str(frame[f"firmware_{part}"]) for part in ("major", "minor", "patch")
+            ),
+            model_sha256=frame["model_sha256"].hex(),
+            rate_hz=frame["rate_hz"],
+            receptive_field=frame["receptive_field"],
+            output_scale=frame["output_scale"],
+            output_zero_point=frame["output_zero_point"],
+            acc_lsb_m_s2=frame["acc_lsb_m_s2"],
+            gyro_lsb_rad_s=frame["gyro_lsb_rad_s"],
+            running=bool(frame["running"]),
+            raw=bool(frame["raw"]),
+            imu=frame["imu"],
+            board=frame["board"],
+            muscles=tuple(frame["muscles"]),
+        )
+
+    def envelope(self, predictions: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Convert int8 predictions to the envelope, as a fraction of the reference."""
+        return (predictions.astype(np.float64) - self.output_zero_point) * self.output_scale
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The counters of a statistics frame; what each means is in `wire.toml`."""
+
+    time_us: int
+    processed: int
+    missed: int
+    dropped: int
+    overruns: int
+    gaps: int
+    tx_frames: int
+    tx_dropped_batches: int
+    tx_dropped_frames: int
+    rx_frames: int
+    rx_crc_errors: int
+    rx_malformed: int
+    rx_overflow: int
+    longest_step_us: int
+    cpu_load_permille: int
+    queue_high_water: int
+
+    @classmethod
+    def from_frame(cls, frame: Frame) -> "Statistics":
+        """Read a statistics frame."""
+        return cls(**{field.name: int(frame[field.name]) for field in fields(cls)})
+
+
+def open_port(url: str) -> serial.Serial:
+    """Open a serial port.
+
+    Parameters
+    ----------
+    url : str
+        A device path or anything `serial.serial_for_url` opens, such as "socket://host:port".
+
+    Raises
+    ------
+    LinkError
+        If it cannot be opened.
+    """
+    try:
+        # Exclusive: two readers would each get half the bytes.
+        port: serial.Serial = serial.serial_for_url(url, baudrate=BAUD, timeout=0.0, exclusive=True)
+    except (serial.SerialException, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LinkError(
+            f"{url}: cannot open it as a serial port ({reason}); "
+            "'myowave doctor' lists the ports there are"
+        ) from error
+    return port
+
+
+class Device:
+    """One board on an open serial line.
+
+    Use `Device.open(url)` as a context manager. Data, statistics and text frames that arrive while
+    an answer is awaited are kept for `frames()`.
+    """
+
+    def __init__(self, port: serial.Serial, url: str) -> None:
+        self.url = url
+        self.decoder = Decoder()
+        self._encoder = Encoder()
+        self._port = port
+        self._waiting: list[Frame] = []
+        self._listener: Callable[[Frame], None] | None = None
+
+    @classmethod
+    def open(cls, url: str) -> "Device":
+        """Open `url`; raise LinkError when it cannot be opened."""
+        return cls(open_port(str(url)), str(url))
+
+    def __enter__(self) -> "Device":
+        """Return the device."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the line."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the line; the board goes on with what it does."""
+        self._port.close()
+
+    # ---- frames ------------------------------------------------------------------------------
+
+    def send(self, name: str, **values: Any) -> int:
+        """Send one command frame and return its sequence number."""
+        sequence = self._encoder.sequence
+        try:
+            self._port.write(self._encoder.encode(name, **values))
+        except (serial.SerialException, OSError) as error:
+            raise self._lost(error) from error
+        return sequence
+
+    def frames(self, timeout_s: float = 0.0) -> list[Frame]:
+        """Return the frames that have arrived, after waiting up to `timeout_s` for the first bytes.
+
+        Raises
+        ------
+        LinkError
+            If the line is gone.
+        """
+        frames, self._waiting = self._waiting, []
+        return frames or self._receive(timeout_s)
+
+    def listen(self, listener: Callable[[Frame], None]) -> None:
+        """Have `listener` called with every frame from now on, answers to commands included."""
+        self._listener = listener
+
+    def _receive(self, timeout_s: float) -> list[Frame]:
+        try:
+            self._port.timeout = timeout_s
+            # One byte to wait for, then all there is: a read of a fixed size would wait for it.
+            data = self._port.read(1)
+            waiting = self._port.in_waiting
+            if waiting:
+                data += self._port.read(waiting)
+        except (serial.SerialException, OSError, TypeError) as error:
+            # pyserial raises TypeError when the port is closed under it.
+            raise self._lost(error) from error
+        frames = self.decoder.feed(data)
+        if self._listener is not None:
+            for frame in frames:
+                self._listener(frame)
+        return frames
+
+    def _lost(self, error: BaseException) -> LinkError:
+        return LinkError(f"{self.url}: the line is gone ({error})")
+
+    def _await(
+        self, what: str, wanted: Callable[[Frame], bool], timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> Frame:
+        deadline = time.monotonic() + timeout_s
+        found: Frame | None = None
+        while found is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                damaged = self.decoder.crc_errors + self.decoder.malformed
+                raise LinkError(
+                    f"{self.url}: no {what} within {timeout_s:g} s"
+                    + (f" ({damaged} damaged frames)" if damaged else "")
+                    + "; expected a MyoWave board there"
+                )
+            for frame in self._receive(left):
+                if found is None and wanted(frame):
+                    found = frame
+                else:
+                    self._waiting.append(frame)
+        return found
+
+    def _command(self, name: str, **values: Any) -> None:
+        """Send a command and wait for its acknowledgement; raise LinkError when it is refused."""
+        number = DEFINITION.frames[name].type
+        sequence = self.send(name, **values)
+
+        def is_answer(frame: Frame) -> bool:
+            return (
+                frame.name == "acknowledge"
+                and frame["command"] == number
+                and frame["command_sequence"] == sequence
+            )
+
+        status = self._await(f"answer to '{name}'", is_answer)["status"]
+        if status != DEFINITION.status["ok"]:
+            reason = _STATUS_NAME.get(status, f"status {status}").replace("_", " ")
+            raise LinkError(
+                f"{self.url}: the board refused '{name}': {reason}{_HINT.get(status, '')}"
+            )
+
+    # ---- commands ----------------------------------------------------------------------------
+
+    def identify(self) -> Identity:
+        """Ask who the board is.
+
+        Raises
+        ------
+        LinkError
+            If nothing that speaks this protocol version answers.
+        """
+        self.send("identify")
+        frame = self._await("identity", lambda frame: frame.name == "identity")
+        version, expected = frame["protocol_version"], DEFINITION.limits["version"]
+        if version != expected:
+            raise LinkError(
+                f"{self.url}: the board speaks protocol version {version}, expected {expected}; "
+                "flash it again with 'myowave flash'"
+            )
+        return Identity.from_frame(frame)
+
+    def require_model(self, sha256: str) -> Identity:
+        """Return the identity; raise LinkError when the board runs another model than `sha256`."""
+        identity = self.identify()
+        if identity.model_sha256 != sha256:
+            raise LinkError(
+                f"{self.url}: the board runs model {identity.model_sha256[:12]}, expected "
+                f"{sha256[:12]}; flash it with 'myowave flash --model'"
+            )
+        return identity
+
+    def start(self) -> None:
+        """Start the sample clock; no effect while it runs."""
+        self._command("start")
+
+    def stop(self) -> None:
+        """Stop the sample clock, or end a replay."""
+        self._command("stop")
+
+    def set_raw(self, on: bool) -> None:
+        """Have raw counts in data frames, or not."""
+        self._command("set_raw", on=int(on))
+
+    def reset_counters(self) -> None:
+        """Set the board's counters to zero."""
+        self._command("reset_counters")
+
+    def ping(self, token: int = 0) -> int:
+        """Return the device time in microseconds."""
+        self.send("ping", token=token)
+        pong = self._await("pong", lambda frame: frame.name == "pong" and frame["token"] == token)
+        return int(pong["time_us"])
+
+    def statistics(self) -> Statistics:
+        """Ask for the board's counters."""
+        self.send("get_statistics")
+        return Statistics.from_frame(
+            self._await("statistics", lambda frame: frame.name == "statistics")
+        )
+
+    # ---- replay ------------------------------------------------------------------------------
+
+    def replay(
+        self,
+        counts: NDArray[np.int16],
+        progress: Callable[[int, int], None] | None = None,
+        attempts: int = 3,
+    ) -> NDArray[np.int8]:
+        """Have the board answer recorded raw counts at its own speed.
+
+        Parameters
+        ----------
+        counts : (n, 6) int16 array
+            Raw counts of the board's IMU at 1 kHz.
+        progress : callable, optional
+            Called with (samples answered, n).
+        attempts : int
+            How often to begin anew when the line loses a frame.
+
+        Returns
+        -------
+        (n, outputs) int8 array
+            Predictions; the first receptive field - 1 rows are warm-up.
+
+        Raises
+        ------
+        LinkError
+            If the board samples live, goes silent, or the line loses frames every time.
+        """
+        counts = np.ascontiguousarray(counts, dtype=np.int16)
+        if counts.ndim != 2 or counts.shape[1] != 6:
+            raise LinkError(f"replay of an array of shape {counts.shape}, expected (n, 6)")
+        outputs = len(self.identify().muscles)
+        for attempt in range(attempts):
+            self._command("replay")
+            try:
+                predictions = self._replay_once(counts, outputs, progress)
+                self._command("stop")
+                return predictions
+            except _ReplayDamagedError as damage:
+                if attempt + 1 == attempts:
+                    raise LinkError(
+                        f"{self.url}: replay failed {attempts} times, last at sample {damage.at} "
+                        f"of {len(counts)}: the line loses frames"
+                    ) from None
+        raise LinkError(f"replay with {attempts} attempts, expected at least 1")
+
+    def _replay_once(
+        self,
+        counts: NDArray[np.int16],
+        outputs: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> NDArray[np.int8]:
+        batch, window = DEFINITION.limits["replay_batch"], DEFINITION.limits["replay_window"]
+        predictions = np.zeros((len(counts), outputs), dtype=np.int8)
+        sent = answered = 0
+        silent_since = time.monotonic()
+        while answered < len(counts):
+            while sent < len(counts) and sent + batch - answered <= window:
+                part = counts[sent : sent + batch]
+                self.send("replay_samples", first=sent, count=len(part), counts=part)
+                sent += len(part)
+            frames = self._receive(ANSWER_TIMEOUT_S)
+            for frame in frames:
+                if frame.name == "replay_result" and frame["first"] == answered:
+                    count = frame["count"]
+                    predictions[answered : answered + count] = frame["predictions"]
+                    answered += count
+                    silent_since = time.monotonic()
+                elif frame.name in ("replay_result", "acknowledge"):
+                    raise _ReplayDamagedError(answered)
+            if time.monotonic() - silent_since > ANSWER_TIMEOUT_S:
+                raise _ReplayDamagedError(answered)
+            if progress is not None and frames:
+                progress(answered, len(counts))
+        return predictions
+
+
+class _ReplayDamagedError(Exception):
+    """A replay frame or its answer was lost at sample `at`."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+_HINT = {
+    DEFINITION.status["busy"]: " (it samples while it is to replay, or the other way round)",
+    DEFINITION.status["no_sensor"]: " (no IMU answers, or not the part the model was trained for)",
+}
+
+
+def list_ports() -> Iterator[tuple[str, str]]:
+    """Yield device path and description of every serial port of this computer."""
+    from serial.tools import list_ports as tools
+
+    for port in sorted(tools.comports()):
+        yield port.device, port.description

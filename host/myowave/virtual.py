@@ -1,0 +1,371 @@
+"""A virtual wearable: an emulated board fed from a recording, its serial port on this computer.
+
+The board's firmware is the real one. Its IMU is the far end of a second UART: here. The board's
+sample clock is the only clock; it says how far it is (`imu_credit`), and recorded raw counts are
+sent ahead of it by up to a second, so no sample depends on this process being on time.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import tty
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from myowave.errors import ConfigError, LinkError, ToolError
+from myowave.firmware import Board, board_by_name, build_firmware
+from myowave.imu import Imu, imu_by_name, to_counts
+from myowave.wire import DEFINITION, Decoder, Encoder
+
+BOOT_TIMEOUT_S = 20.0
+_BATCH = DEFINITION.limits["imu_batch"]
+# A batch in flight while the board takes its first sample must still find its place free.
+_AHEAD = DEFINITION.limits["imu_window"] - _BATCH
+
+
+class VirtualBoard:
+    """An emulated board and its IMU; a context manager.
+
+    Parameters
+    ----------
+    counts : (n, 6) int16 array
+        What the IMU measures from the first `start` on, at 1 kHz.
+    imu : Imu
+        The part whose counts these are; the model must be for it.
+    model : Path
+        Model directory to build in.
+    board : str
+        A board that runs on this computer, such as "cortex_m4" or "native".
+    link : Path, optional
+        Where to put a symbolic link to the serial port.
+    loop : bool
+        Begin again at the end in place of stopping; the jump is not a gap.
+    virtual_clock : bool
+        Board `native` only: time passes as fast as the serial port is read.
+    sanitize : bool
+        Board `native` only: with address and undefined behaviour sanitizers.
+    missing : sequence of (begin, end)
+        Ticks at which the IMU has no sample, to see what a gap does.
+
+    Attributes
+    ----------
+    port : str
+        The serial port: `link` or the pty itself.
+    ended : threading.Event
+        Set when the board has taken the last sample.
+    """
+
+    def __init__(
+        self,
+        counts: NDArray[np.int16],
+        imu: Imu,
+        model: Path,
+        board: str = "cortex_m4",
+        link: Path | None = None,
+        *,
+        loop: bool = False,
+        virtual_clock: bool = False,
+        sanitize: bool = False,
+        missing: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._board = board_by_name(board)
+        if not self._board.is_virtual:
+            raise ConfigError(f"board '{board}' is not emulated: flash it with 'myowave flash'")
+        if (virtual_clock or sanitize) and self._board.qemu:
+            raise ConfigError(f"board '{board}': virtual clock and sanitizers need 'native'")
+        if counts.ndim != 2 or counts.shape[1] != 6 or len(counts) == 0:
+            raise ConfigError(f"counts of shape {counts.shape}, expected (n, 6) with n over 0")
+        self._counts = np.ascontiguousarray(counts, dtype=np.int16)
+        self._imu = imu
+        self._link = link
+        self._loop = loop
+        self._virtual_clock = virtual_clock
+        self._image = build_firmware(self._board, Path(model), sanitize=sanitize)
+        self.port = ""
+        self.ended = threading.Event()
+        self._missing = tuple(missing)
+        self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._process: subprocess.Popen[str] | None = None
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="virtual board", daemon=True)
+
+    def __enter__(self) -> "VirtualBoard":
+        """Boot the board; return once it answers its IMU and its port is there."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Switch the board off."""
+        self.close()
+
+    def start(self) -> None:
+        """Boot the board.
+
+        Raises
+        ------
+        ToolError
+            If the emulator is missing or the firmware does not come up.
+        LinkError
+            If `link` exists and is no symbolic link.
+        """
+        if self._link is not None and self._link.exists() and not self._link.is_symlink():
+            raise LinkError(f"{self._link}: exists, expected a free path or a symbolic link")
+        self._thread.start()
+        self._ready.wait(BOOT_TIMEOUT_S)
+        if not self._ready.is_set() or self._failure is not None:
+            failure = self._failure
+            self.close()
+            raise failure or ToolError(
+                f"{self._board.name}: the firmware did not come up within {BOOT_TIMEOUT_S:g} s"
+            )
+        if self._link is not None:
+            unfinished = self._link.with_name(f".{self._link.name}.{os.getpid()}")
+            unfinished.symlink_to(self.port)
+            unfinished.replace(self._link)
+            self.port = str(self._link)
+
+    def close(self) -> None:
+        """Switch the board off and remove the link."""
+        self._closing.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._link is not None and str(self._link) == self.port:
+            with contextlib.suppress(OSError):
+                self._link.unlink()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Wait up to `timeout_s` while the board runs; raise ToolError when it has died."""
+        self._thread.join(timeout_s)
+        if self._failure is not None:
+            raise self._failure
+
+    # ---- the board's thread ------------------------------------------------------------------
+    # It starts the process, so that the kernel ends the board with this thread, also after kill -9.
+
+    def _run(self) -> None:
+        near, far = socket.socketpair()
+        try:
+            self._process, self.port = _launch(
+                self._board, self._image, far.fileno(), self._virtual_clock
+            )
+            far.close()
+            _Feed(self, near, self._process).run()
+        except (ToolError, LinkError) as error:
+            self._failure = error
+        except OSError as error:
+            self._failure = ToolError(f"{self._board.name}: {error}")
+        finally:
+            near.close()
+            far.close()
+            if self._process is not None:
+                self._process.terminate()
+                try:
+                    self._process.wait(5)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._ready.set()
+
+
+class _Feed:
+    """Sends samples as far ahead as the board allows, until the board is to be switched off."""
+
+    def __init__(
+        self, board: VirtualBoard, line: socket.socket, process: subprocess.Popen[str]
+    ) -> None:
+        self.board = board
+        self.line = line
+        self.process = process
+        self.encoder = Encoder()
+        self.decoder = Decoder()
+        self.next = 0  # tick the board takes next
+        self.sent = 0  # tick after the last one sent
+        self.described = False
+        self.end_sent = False
+
+    def run(self) -> None:
+        """Serve the IMU link."""
+        closing = self.board._closing
+        while not closing.is_set():
+            readable, _, _ = select.select([self.line], [], [], 0.05)
+            if readable:
+                try:
+                    data = self.line.recv(4096)
+                except ConnectionError:
+                    data = b""
+                if not data:
+                    break
+                for frame in self.decoder.feed(data):
+                    if frame.name == "imu_credit":
+                        self._on_credit(frame["next"])
+            if self.process.poll() is not None:
+                break
+        if not closing.is_set():
+            self.process.wait(5)
+            output = self.process.stdout.read() if self.process.stdout else ""
+            reason = (output or "").strip().replace("\n", "; ") or "no output"
+            raise ToolError(
+                f"{self.board._board.name}: the board stopped with status "
+                f"{self.process.returncode}: {reason[-500:]}"
+            )
+
+    def _on_credit(self, tick: int) -> None:
+        self.next = tick
+        if not self.described:
+            self.described = True
+            imu = self.board._imu
+            self._send(
+                "imu_describe",
+                acc_lsb_m_s2=imu.acc_lsb_m_s2,
+                gyro_lsb_rad_s=imu.gyro_lsb_rad_s,
+                imu=imu.name,
+            )
+        else:
+            # The credit that answers the description: the board knows its IMU.
+            self.board._ready.set()
+        self._send_samples()
+        if self.end_sent and tick >= len(self.board._counts):
+            self.board.ended.set()
+
+    def _send_samples(self) -> None:
+        counts = self.board._counts
+        while self.sent + _BATCH <= self.next + _AHEAD and not self.end_sent:
+            if not self.board._loop and self.sent >= len(counts):
+                self._send("imu_end", total=len(counts))
+                self.end_sent = True
+                return
+            begin = self.sent % len(counts)
+            part = counts[begin : begin + _BATCH]
+            for first, stop in self._there(self.sent, self.sent + len(part)):
+                rows = part[first - self.sent : stop - self.sent]
+                self._send("imu_samples", first=first, count=len(rows), counts=rows)
+            self.sent += len(part)
+
+    def _there(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Return the parts of ticks begin to end at which the IMU has samples."""
+        there = [(begin, end)]
+        for first, stop in self.board._missing:
+            cut = [((a, min(b, first)), (max(a, stop), b)) for a, b in there]
+            there = [(a, b) for pair in cut for a, b in pair if a < b]
+        return there
+
+    def _send(self, name: str, **values: object) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.line.sendall(self.encoder.encode(name, **values))
+
+
+def _launch(
+    board: Board, image: Path, imu_fd: int, virtual_clock: bool
+) -> tuple[subprocess.Popen[str], str]:
+    """Start the board's process; return it and the path of its serial port."""
+    if board.qemu:
+        return _launch_qemu(board, image, imu_fd)
+    controller, terminal = os.openpty()
+    try:
+        tty.setraw(terminal)
+        port = os.ttyname(terminal)
+        command = [str(image), "--serial", str(controller), "--imu", str(imu_fd)]
+        if virtual_clock:
+            command.append("--virtual-clock")
+        return _start(command, (controller, imu_fd)), port
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def _launch_qemu(board: Board, image: Path, imu_fd: int) -> tuple[subprocess.Popen[str], str]:
+    emulator = "qemu-system-arm"
+    if shutil.which(emulator) is None:
+        raise ToolError(f"{emulator} not found, needed for board {board.name}: install it")
+    command = [
+        emulator,
+        *board.qemu,
+        *("-kernel", str(image)),
+        # Behind a multiplexer QEMU buffers 32 bytes before the UART, and the board takes them in
+        # one interrupt; without, each byte costs two thread switches. 256: no escape character.
+        *("-echr", "256"),
+        *("-chardev", "pty,id=line,mux=on", "-serial", "chardev:line"),
+        *("-chardev", f"socket,id=imu,fd={imu_fd},mux=on", "-serial", "chardev:imu"),
+    ]
+    process = _start(command, (imu_fd,))
+    assert process.stdout is not None
+    said = ""
+    deadline = time.monotonic() + BOOT_TIMEOUT_S
+    while time.monotonic() < deadline:
+        readable, _, _ = select.select([process.stdout], [], [], 0.1)
+        if readable:
+            line = process.stdout.readline()
+            said += line
+            if "redirected to" in line:
+                return process, line.split("redirected to")[1].split()[0]
+            if not line:
+                break
+    process.kill()
+    process.wait()
+    raise ToolError(f"{emulator} did not start board {board.name}: {said.strip() or 'no output'}")
+
+
+def _start(command: list[str], keep: tuple[int, ...]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        pass_fds=keep,
+        # Ctrl-C in the terminal is for us, not for the emulator.
+        start_new_session=True,
+        # One system call, safe after a fork also when there are threads.
+        preexec_fn=_die_with_parent,  # noqa: PLW1509
+    )
+
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def virtual_board(
+    recording: Path,
+    model: Path,
+    board: str = "cortex_m4",
+    link: Path | None = None,
+    *,
+    loop: bool = False,
+) -> VirtualBoard:
+    """Return a virtual board that plays a recording file; see `VirtualBoard`.
+
+    Raises
+    ------
+    RecordingError, ModelError
+        If the recording or the model directory is not usable.
+    ConfigError
+        If the board is unknown or not emulated.
+    """
+    from myowave.model_card import load_card
+    from myowave.recording import load
+
+    imu = imu_by_name(load_card(model).imu)
+    played = load(recording)
+    counts = to_counts(played.acc, played.gyro, imu)
+    return VirtualBoard(counts, imu, model, board, link, loop=loop)
