@@ -141,6 +141,12 @@ class Replay:
     predictions: Int8
     envelope: NDArray[np.float64]
 
+    def shown(self, receptive_field: int) -> NDArray[np.float64]:
+        """Return the envelope with NaN for the warm-up, as a picture wants it."""
+        shown = self.envelope.copy()
+        shown[: receptive_field - 1] = np.nan
+        return shown
+
 
 @dataclass
 class ReplayResult:

@@ -50,17 +50,14 @@ def write_report(
     if accuracy.muscles:
         _add_accuracy(report, accuracy)
         report.add_heading("Predicted and recorded envelopes")
-        warm_up = card.receptive_field - 1
         for item in result.replays:
             recorded = accuracy.recorded.get(item.recording.name)
             if recorded is None:
                 continue
-            predicted = item.envelope.copy()
-            predicted[:warm_up] = np.nan
             figure = envelope_overlay(
                 np.arange(len(recorded)) / RATE_HZ,
                 recorded,
-                {"predicted": predicted},
+                {"predicted": item.shown(card.receptive_field)},
                 muscles=card.muscles,
             )
             report.add_figure(figure, item.recording.name)

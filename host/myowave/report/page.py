@@ -70,6 +70,13 @@ class Report:
         """
         self._parts.append(_Part("text", _paragraphs(text)))
 
+    def add_links(self, links: Sequence[tuple[str, str]]) -> None:
+        """Add a list of links to files beside the page: (relative path, what is there)."""
+        items = Markup("").join(
+            Markup('<li><a href="{}">{}</a></li>').format(href, text) for href, text in links
+        )
+        self._parts.append(_Part("text", Markup("<ul>{}</ul>").format(items)))
+
     def add_notice(self, kind: NoticeKind, text: str) -> None:
         """Add a box that stands out: "info", "good", "warning" or "bad"; text as in `add_text`."""
         if kind not in NOTICE_KINDS:
