@@ -6,7 +6,7 @@ from typing import Any
 
 from myowave.errors import RecordingError
 from myowave.readers import ninapro, opensignals, own_csv, trigno
-from myowave.readers.assemble import assemble
+from myowave.readers.assembly import assemble
 from myowave.readers.own_csv import write_csv
 from myowave.readers.source import ReadOptions, Source
 from myowave.readers.table import read_head

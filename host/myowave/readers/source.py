@@ -13,7 +13,7 @@ from myowave.errors import RecordingError
 from myowave.imu import DEG_RAD, G_M_S2
 
 MAX_VALUES = 64_000_000
-"""Most numbers kept of one source file (512 MB); over two hours of a Trigno file of 7 columns."""
+"""Most numbers kept of one source file (512 MB): over an hour of a Trigno file of 7 columns."""
 
 _UNITS: dict[str, dict[str, float]] = {
     "acc": {"g": G_M_S2, "mg": 1e-3 * G_M_S2, "m/s^2": 1.0, "m/s²": 1.0, "m/s2": 1.0},

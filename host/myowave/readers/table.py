@@ -6,6 +6,7 @@ right, blank lines at the end) or names the row and column at fault. Both keep o
 asked for and stop at `MAX_VALUES`, so memory stays bounded for a file of any size.
 """
 
+import contextlib
 import csv
 import io
 import math
@@ -75,8 +76,12 @@ def read_head(path: Path) -> list[str]:
 
 def split_cells(line: str, delimiter: str) -> list[str]:
     """Split one line into cells without the blanks around them."""
-    row = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-    return [cell.strip() for cell in row]
+    cells = line.split(delimiter)
+    if '"' in line:
+        # A damaged line can break quoting; then its cells are what lies between delimiters.
+        with contextlib.suppress(csv.Error):
+            cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    return [cell.strip() for cell in cells]
 
 
 def read_columns(path: Path, layout: TableLayout, wanted: Sequence[int]) -> NDArray[np.float64]:
@@ -138,7 +143,13 @@ def _read_fast(
                 blocks.append(block)
     except pa.ArrowInvalid:
         return None
-    values = np.concatenate(blocks) if blocks else np.empty((0, len(wanted)))
+    values = np.empty((rows, len(wanted)))
+    # Each block goes as soon as it is copied: twice the samples at once would be too much.
+    end = rows
+    while blocks:
+        block = blocks.pop()
+        values[end - len(block) : end] = block
+        end -= len(block)
     return None if np.isinf(values).any() else values
 
 

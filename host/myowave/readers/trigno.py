@@ -132,7 +132,7 @@ def _parse_header(path: Path, lines: list[str]) -> _Header:
     if delimiter != ",":
         decimal = "," if any("," in line for line in lines[after : after + 50]) else "."
     sensor_row = title_row - 1
-    while sensor_row > top and rows[sensor_row][skip:][0].lower().startswith("sensor mode"):
+    while sensor_row > top and "".join(rows[sensor_row][skip:]).startswith("sensor mode"):
         sensor_row -= 1
 
     facts = {}

@@ -149,8 +149,9 @@ def _check_lengths(source: Source, spans: Sequence[_Span], options: ReadOptions)
     stated_s = source.length_s
     if stated_s is not None:
         slack_s = _LENGTH_TOLERANCE * stated_s + _LENGTH_TOLERANCE_S
-        # Blank rows at the end were recorded time too.
-        rows_s = max(float(len(s.signal.values) / s.signal.rate_hz) for s in spans)
+        # The fastest channel has a row each; blank ones at the end were recorded time too.
+        rows = max(len(span.signal.values) for span in spans)
+        rows_s = float(rows / max(span.signal.rate_hz for span in spans))
         if lengths_s[longest] > stated_s + slack_s:
             raise RecordingError(
                 f"{source.path}: {_timing(spans[longest])}, but the header says {stated_s:g} s: "
@@ -158,8 +159,9 @@ def _check_lengths(source: Source, spans: Sequence[_Span], options: ReadOptions)
             )
         if rows_s < stated_s - slack_s and not options.allow_short:
             raise RecordingError(
-                f"{source.path}: {_timing(spans[longest])}, but the header says {stated_s:g} s: "
-                "the file is cut off or its rate is wrong; keep what is there with --allow-short"
+                f"{source.path}: {rows} rows are {rows_s:.3f} s, but the header says "
+                f"{stated_s:g} s: the file is cut off or a rate contradicts its length; keep what "
+                "is there with --allow-short"
             )
     if lengths_s[shortest] < _SHORT_CHANNEL * lengths_s[longest] and not options.allow_short:
         raise RecordingError(
