@@ -53,7 +53,7 @@ class Demo:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
 
-    def command(self, *words: str | Path) -> list[str]:
+    def command(self, *words: object) -> list[str]:
         """Print a `myowave` command as a user in the repository's folder would type it."""
         texts = [
             str(word.relative_to(REPOSITORY))
@@ -64,7 +64,7 @@ class Demo:
         console.print(f"\n[bold cyan]$ myowave {shlex.join(texts)}[/]", soft_wrap=True)
         return [str(MYOWAVE), *texts]
 
-    def run(self, title: str, *words: str | Path) -> None:
+    def run(self, title: str, *words: object) -> None:
         """Run one command to its end; raise ToolError when it fails."""
         started = time.monotonic()
         result = subprocess.run(self.command(*words), cwd=REPOSITORY, check=False)

@@ -5,7 +5,6 @@ import pkgutil
 import sys
 from importlib import metadata
 
-import click
 import typer
 
 from myowave.cli import commands
@@ -55,12 +54,17 @@ def main(argv: list[str] | None = None) -> int:
         result = build_app()(args=argv, prog_name="myowave", standalone_mode=False)
     except MyowaveError as error:
         return _fail(str(error))
-    except click.ClickException as error:
-        # Click's own message already names the option and what was expected.
+    except typer.Abort:
+        return 130
+    except typer.TyperException as error:
+        # The message of a wrong argument already names it and what was expected.
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        if not message.strip():
+            return 2  # no command named: the help has been shown
         context = getattr(error, "ctx", None)
         hint = f" (see '{context.command_path} --help')" if context is not None else ""
-        return _fail(error.format_message() + hint)
-    except (click.Abort, KeyboardInterrupt):
+        return _fail(message + hint)
+    except KeyboardInterrupt:
         return 130
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
