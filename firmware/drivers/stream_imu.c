@@ -60,6 +60,9 @@ void mw_stream_imu_serve(mw_stream_imu *imu, uint64_t now_us) {
         if (mw_app_queue_room(imu->app) == 0u) {
             return;
         }
+        if (!mw_stream_imu_ready(imu) && now_us - imu->due_us < MW_STREAM_IMU_PATIENCE_US) {
+            return;
+        }
         if (now_us - imu->due_us > imu->period_us) {
             mw_app_on_overrun(imu->app);
         }

@@ -2,8 +2,11 @@
  *
  * The far end (host/myowave/virtual.py) sends a recording's raw counts in imu_samples frames ahead
  * of time; the FIFO here holds them until their tick, as the FIFO of a real IMU would. The board's
- * sample clock is the only clock: imu_credit frames tell the far end how far it is. A sample that
- * is not there at its tick is missed, and thrown away when it comes late. */
+ * sample clock is the only clock: imu_credit frames tell the far end how far it is.
+ *
+ * A tick whose sample is not there yet is held back for a while, since the far end is a process that
+ * may have to wait for its turn; the tick keeps its time. It is missed when a later sample is there
+ * or the wait is over; a sample that comes after that is thrown away. */
 #ifndef MW_STREAM_IMU_H
 #define MW_STREAM_IMU_H
 
@@ -13,6 +16,8 @@
 #include "app.h"
 
 #define MW_STREAM_IMU_TX_SIZE 256u
+/* How late a sample may come. Held back ticks also wait in the FIFO: 1024 of them are 1 s. */
+#define MW_STREAM_IMU_PATIENCE_US 500000u
 /* Ticks between two credits: rare enough to cost nothing, often against the 1024 of the window. */
 #define MW_STREAM_IMU_CREDIT_TICKS 32u
 
