@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from myowave.compiler.derive import load_plan
 from myowave.compiler.emit import content_hash, emit
 from myowave.compiler.plan import Plan
-from myowave.errors import ConfigError, ToolError
+from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
 from myowave.tflm import check_input
 
@@ -113,6 +113,38 @@ def run_cortex(
     return output
 
 
+def count_instructions(
+    tflite: bytes, core: str, counts: NDArray[np.int16], *, card: Mapping[str, Any] | None = None
+) -> float:
+    """Return the instructions a sample: input scaling, engine, the loop around them.
+
+    Parameters
+    ----------
+    tflite : bytes
+        The int8 window model.
+    core : str
+        One of `CORES`.
+    counts : (n, channels) int16 array
+        Raw counts, scaled as the model card says, or without one by their upper bytes.
+    card : mapping, optional
+        The model card.
+
+    Raises
+    ------
+    ModelError, UnsupportedModelError, ConfigError, ToolError
+        As `run_cortex`.
+    """
+    plan = load_plan(tflite)
+    if counts.dtype != np.int16 or counts.ndim != 2 or counts.shape[1] != plan.n_inputs:
+        raise ModelError(
+            f"counts are {counts.dtype} of shape {counts.shape}, expected int16 of shape "
+            f"(n, {plan.n_inputs})"
+        )
+    image = _build(plan, core, card, counts=True)
+    _, nanoseconds = _emulate(image, counts.astype("<i2").tobytes(), len(counts), plan)
+    return nanoseconds / len(counts)
+
+
 def measure(
     tflite: bytes,
     core: str,
@@ -123,25 +155,24 @@ def measure(
 ) -> Measurement:
     """Count instructions, RAM and flash of the engine for a network on an emulated core.
 
-    The samples are random int16 counts over the whole range; the count does not depend on them by
-    more than a fraction of a percent. They are scaled as the model card says, or without one by
-    their upper bytes. Raises as `run_cortex` does.
+    The samples are random int16 counts over the whole range; the instructions hardly depend on
+    them. Raises as `run_cortex` does.
     """
     plan = load_plan(tflite)
-    image = _build(plan, core, card, counts=True)
     rng = np.random.default_rng(seed)
-    counts = rng.integers(-(2**15), 2**15, (samples, plan.n_inputs)).astype("<i2")
-    _, nanoseconds = _emulate(image, counts.tobytes(), samples, plan)
-    code = _section_bytes(image.parent / "mw_engine.o")
-    model = _section_bytes(image.parent / "model_data.o")
+    counts = rng.integers(-(2**15), 2**15, (samples, plan.n_inputs)).astype(np.int16)
+    instructions = count_instructions(tflite, core, counts, card=card)
+    folder = _build(plan, core, card, counts=True).parent
+    code = _section_bytes(folder / "mw_engine.o")
+    model = _section_bytes(folder / "model_data.o")
     engine_bytes = 4 * 4  # four pointers of 32 bits
     return Measurement(
         core=core,
-        instructions_per_sample=nanoseconds / samples,
+        instructions_per_sample=instructions,
         macs_per_sample=plan.macs,
         ram_bytes=plan.state_bytes + engine_bytes,
         state_bytes=plan.state_bytes,
-        stack_bytes=_stack_bytes(image.parent / "mw_engine.su"),
+        stack_bytes=_stack_bytes(folder / "mw_engine.su"),
         flash_bytes=code + model,
         code_bytes=code,
         model_bytes=model,
