@@ -346,7 +346,7 @@ def test_corruption_anywhere(seed: int) -> None:
     for _ in range(60):
         mutated = content.copy()
         places = rng.integers(0, len(content), rng.integers(1, 6))
-        mutated[places] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)], len(places))
+        mutated[places] = rng.choice([0, 1, 127, 128, 255, int(rng.integers(256))], len(places))
         expect_plan_or_model_error(mutated.tobytes())
 
 
