@@ -63,13 +63,14 @@ def test_run_refuses_in_one_line(
 ) -> None:
     good, bad, y = tmp_path / "x.npy", tmp_path / "bad.npy", str(tmp_path / "y.npy")
     np.save(good, np.zeros((4, 6), np.int8))
-    for array, message in [
+    refused: list[tuple[np.ndarray, str]] = [
         (np.zeros((4, 6)), "float64, expected int8"),
         (np.zeros((4, 5), np.int8), r"shape (4, 5), expected (n, 6)"),
         (np.zeros((0, 6), np.int8), r"shape (0, 6)"),
         (np.zeros(6, np.int8), r"shape (6,)"),
         (np.array({}, dtype=object), "not an .npy file of plain numbers"),
-    ]:
+    ]
+    for array, message in refused:
         np.save(bad, array)
         error = error_of(["run", str(model), "-i", str(bad), "-o", y], capsys)
         assert message in error
