@@ -209,7 +209,8 @@ def channel_scales(series: Sequence[Series]) -> NDArray[np.float64]:
     if not np.all(least > 0.0):
         raise RecordingError("accelerometer or gyroscope is zero throughout the training data")
     scales: NDArray[np.float64] = _SCALE_HEADROOM * np.maximum(reach, least).ravel()
-    return scales
+    # Readable in the card, and far finer than a step of the input.
+    return np.round(scales, 4)
 
 
 def scale_imu(imu: NDArray[np.floating], scales: NDArray[np.floating]) -> NDArray[np.float32]:

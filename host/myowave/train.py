@@ -37,6 +37,7 @@ from myowave.model_card import (
     write_card,
 )
 from myowave.network import predict_stream, stream_network, window_network
+from myowave.quality import inspect
 from myowave.recording import RATE_HZ, Recording
 from myowave.scaling import input_scaling
 from myowave.train_config import NetworkConfig, TrainConfig, config_to_dict
@@ -66,6 +67,8 @@ class TrainingResult:
         Figures on the test recordings, beside the baselines.
     float_figures : dict of str to Figures
         Medians of the float network on the same recordings, by muscle.
+    left_out : dict of str to str
+        Recordings not used at all, and why.
     """
 
     folder: Path
@@ -75,6 +78,7 @@ class TrainingResult:
     replay: ReplayResult
     accuracy: Accuracy
     float_figures: dict[str, Figures]
+    left_out: dict[str, str]
 
 
 def train(
@@ -116,8 +120,9 @@ def train(
     say = tell or (lambda _line: None)
     _require_usable(recordings, config.network)
     _use_threads(config.threads)
-    muscles = common_muscles(recordings, config.target.muscles)
-    split, orientation_reference = _align(split_recordings(recordings, config.split, config.seed))
+    kept, left_out = select_by_quality(recordings, config.split.verdicts)
+    muscles = common_muscles(kept, config.target.muscles)
+    split, orientation_reference = _align(split_recordings(kept, config.split, config.seed))
     reference = fit_reference(split, config.target)
     train_set, validation_set, test_set = (
         [to_series(recording, reference, config.target, muscles) for recording in part]
@@ -156,7 +161,10 @@ def train(
         target=_target_of(split, config),
         receptive_field=config.network.receptive_field,
         architecture=_architecture_of(config.network, model),
-        training=_training_of(split, config, fitted, reference, gain),
+        training={
+            **_training_of(split, config, fitted, reference, gain),
+            "left_out": left_out,
+        },
         metrics={},
         baselines={},
         tflite_sha256=hashlib.sha256(tflite).hexdigest(),
@@ -179,10 +187,40 @@ def train(
         },
         baselines=figures["baselines"],
     )
-    result = TrainingResult(out_dir, card, split, fitted, replayed, judged, float_figures)
+    result = TrainingResult(out_dir, card, split, fitted, replayed, judged, float_figures, left_out)
     say(f"writing {out_dir}")
     _write(result, model, tflite, baselines)
     return result
+
+
+def select_by_quality(
+    recordings: Sequence[Recording], verdicts: Sequence[str]
+) -> tuple[list[Recording], dict[str, str]]:
+    """Return the recordings whose verdict is among `verdicts`, and why the others are not.
+
+    Raises
+    ------
+    RecordingError
+        If none is left.
+    """
+    inspections = inspect(recordings)
+    kept = [
+        recording
+        for recording, inspection in zip(recordings, inspections, strict=True)
+        if inspection.verdict in verdicts
+    ]
+    left_out = {
+        inspection.name: f"{inspection.verdict}: {'; '.join(inspection.reasons)}"
+        for inspection in inspections
+        if inspection.verdict not in verdicts
+    }
+    if not kept:
+        name, reason = next(iter(left_out.items()))
+        raise RecordingError(
+            f"no recording has a verdict of split.verdicts ({', '.join(verdicts)}); the first, "
+            f"'{name}', is {reason}"
+        )
+    return kept, left_out
 
 
 def calibrate_gain(

@@ -137,6 +137,9 @@ class SplitConfig:
     test_share, validation_share : float
         Share of the groups (test), and of the recordings left (validation), where none are named.
         A validation share of 0 trains to the last step.
+    verdicts : tuple of str
+        Recordings of which `inspect` says something else are left out altogether: an artifact in
+        the sEMG is a wrong target, to learn from or to be judged by.
     """
 
     by: str = "recording"
@@ -144,11 +147,15 @@ class SplitConfig:
     validation: tuple[str, ...] = ()
     test_share: float = 0.2
     validation_share: float = 0.15
+    verdicts: tuple[str, ...] = ("ok",)
 
     def __post_init__(self) -> None:
         """Refuse unknown groupings."""
         if self.by not in ("recording", "day", "subject"):
             raise ConfigError(f"split.by '{self.by}': expected recording, day or subject")
+        for verdict in self.verdicts:
+            if verdict not in ("ok", "artifact", "exclude"):
+                raise ConfigError(f"split.verdicts '{verdict}': expected ok, artifact or exclude")
         _between("split.test_share", self.test_share, 0.0, 0.9)
         _between("split.validation_share", self.validation_share, 0.0, 0.9)
 

@@ -82,6 +82,12 @@ def _add_recordings(report: Report, result: "TrainingResult") -> None:
             for part in names
         ],
     )
+    if result.left_out:
+        report.add_table(
+            "Left out",
+            ["recording", "verdict of inspect"],
+            [[name, reason] for name, reason in result.left_out.items()],
+        )
     if calibrated:
         report.add_notice(
             "info",
