@@ -105,6 +105,13 @@ def test_bench(tmp_path: Path) -> None:
         assert figures[key] > 0
 
 
+def test_bench_on_this_machine(tmp_path: Path) -> None:
+    target = tmp_path / "bench.json"
+    argv = ["bench", "--reference", "S", "--core", "native", "--json", str(target)]
+    assert main(argv) == 0
+    assert json.loads(target.read_text())["times_real_time"] > 0
+
+
 def test_bench_refuses(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--reference R, S or M" in error_of(["bench"], capsys)
     assert "unknown reference network 'X'" in error_of(["bench", "--reference", "X"], capsys)

@@ -255,7 +255,7 @@ def _read_tensor(tensor: tflite.Tensor, index: int, buffers: list[bytes | None])
     raw_name = tensor.Name()
     # A name ends up in one-line messages and in C comments: keep it short and printable.
     decoded = raw_name.decode(errors="replace") if raw_name else f"tensor {index}"
-    name = "".join(c if c.isprintable() else "?" for c in decoded)[-120:]
+    name = "".join(c if c.isprintable() else "?" for c in decoded)[:120]
     parameters = tensor.Quantization()
     quantization = None
     if parameters is not None and parameters.ScaleLength():

@@ -339,19 +339,26 @@ def describe(plan: Plan) -> Iterator[tuple[str, str, str, str, int, int]]:
     """Yield the plan's table: step, tensor, inputs, shape, MACs, state bytes."""
     names = {plan.input.vector: "input"}
     for step in plan.steps:
+        name = _short(step.name)
         kind = type(step).__name__.lower()
         if isinstance(step, Taps):
             kind += f" {step.taps}x{step.dilation}"
         elif isinstance(step, Conv) and step.table is not None:
             kind += "+table"
         reads = ", ".join(_part_name(view, names, plan) for view in step.sources)
-        names.setdefault(step.dst.vector, step.name)
+        names.setdefault(step.dst.vector, name)
         shape = f"({step.dst.width},)"
         if isinstance(step, Conv):
             shape = f"({step.weights.shape[1]},) -> ({step.weights.shape[0]},)"
         elif isinstance(step, Taps):
             shape = f"({step.src.width},) -> ({step.dst.width},)"
-        yield kind, step.name, reads, shape, step.macs, step.state_bytes
+        yield kind, name, reads, shape, step.macs, step.state_bytes
+
+
+def _short(name: str) -> str:
+    """Return the layer in a converter's name: of `net/block1/gate/BiasAdd;net/...` block1/gate."""
+    parts = name.split(";")[0].split("/")
+    return "/".join(parts[1:-1] if len(parts) > 2 else parts)
 
 
 def _part_name(view: View, names: dict[int, str], plan: Plan) -> str:

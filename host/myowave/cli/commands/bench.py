@@ -31,7 +31,9 @@ def bench_command(
         Path | None, typer.Argument(metavar="[MODEL_DIR]", help="Model directory or .tflite file.")
     ] = None,
     *,
-    core: Annotated[str, typer.Option(help="cortex-m3, -m4, -m7 or -m55.")] = "cortex-m4",
+    core: Annotated[
+        str, typer.Option(help="cortex-m3, -m4, -m7 or -m55; native: speed on this machine.")
+    ] = "cortex-m4",
     reference: Annotated[
         str | None, typer.Option(metavar="R|S|M", help="Reference network in place of a model.")
     ] = None,
@@ -41,6 +43,7 @@ def bench_command(
     from myowave.compiler.files import read_model
     from myowave.compiler.reference import reference_network
     from myowave.cortex import measure
+    from myowave.engine import measure_native
 
     if (model is None) == (reference is None):
         raise ConfigError("name either a model directory or --reference R, S or M")
@@ -49,6 +52,15 @@ def bench_command(
     else:
         assert model is not None
         (tflite, card), name = read_model(model), str(model)
+    if core == "native":
+        speed = measure_native(tflite)
+        console.print(f"{name} on this machine, one core")
+        console.print(f"  samples a second       {speed.samples_per_second:>10.0f}")
+        console.print(f"  times real time        {speed.times_real_time:>10.0f}  (1 kHz)")
+        console.print(f"  MACs a sample          {speed.macs_per_sample:>10}")
+        if json_file is not None:
+            write_json(json_file, {"model": name, "core": core, **asdict(speed)})
+        return
     figures = measure(tflite, core, card=card)
     per_mac = figures.instructions_per_sample / max(figures.macs_per_sample, 1)
     console.print(f"{name} on {core} (emulated)")
