@@ -64,6 +64,10 @@ BAD_ROWS: dict[str, tuple[Callable[[Rows], None], str]] = {
         set_cell(100, 3, "1.2.3"),
         r"row 100, column 3 'ACC Z \(G\)': '1.2.3' is not a number",
     ),
+    "impossible value": (
+        set_cell(101, 7, "3e7"),
+        r"row 101, column 7 .*: 3e\+07 mV, expected at most 10000; is the unit right",
+    ),
     "infinite cell": (set_cell(101, 7, "inf"), r"row 101, column 7 .*'inf' is not a number"),
     "decimal comma among commas": (
         set_cell(102, 7, '"0,5"'),

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myowave.errors import RecordingError
+from myowave.imu import G_M_S2
 from myowave.quality import emg_quality, imu_rail_fraction
-from myowave.readers.source import ReadOptions, Signal, Source, sha256, unit_factor
+from myowave.readers.source import Kind, ReadOptions, Signal, Source, sha256, unit_factor
 from myowave.recording import RATE_HZ, Recording
 from myowave.resample import PASS_BAND, STOP_BAND_DB, resample
 
@@ -19,6 +20,8 @@ MIN_DURATION_S = 1.0
 _SHORT_CHANNEL = 0.9
 _LENGTH_TOLERANCE = 0.01
 _LENGTH_TOLERANCE_S = 0.1
+# Beyond any sensor: 1000 g, 57000 °/s, 10 V.
+_LARGEST: dict[Kind, float] = {"acc": 1e3 * G_M_S2, "gyro": 1e3, "emg": 1e4}
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,14 @@ def _span(source: Source, signal: Signal) -> _Span:
         row = f"row {signal.first_row + at}" if signal.first_row else f"sample {at}"
         raise RecordingError(
             f"{source.path}: {row}, {signal.place}: no value between others, expected a number"
+        )
+    limit = _LARGEST[signal.kind] / factor
+    if np.max(np.abs(values)) > limit:
+        at = first + int(np.argmax(np.abs(values) > limit))
+        row = f"row {signal.first_row + at}" if signal.first_row else f"sample {at}"
+        raise RecordingError(
+            f"{source.path}: {row}, {signal.place}: {signal.values[at]:g} {signal.unit}, expected "
+            f"at most {limit:g}; is the unit right?"
         )
     if np.all(values == values[0]):
         raise RecordingError(
