@@ -357,7 +357,7 @@ def describe(plan: Plan) -> Iterator[tuple[str, str, str, str, int, int]]:
 
 def _short(name: str) -> str:
     """Return the layer in a converter's name: of `net/block1/gate/BiasAdd;net/...` block1/gate."""
-    parts = name.split(";")[0].split("/")
+    parts = name.split(";", maxsplit=1)[0].split("/")
     return "/".join(parts[1:-1] if len(parts) > 2 else parts)
 
 
