@@ -148,7 +148,9 @@ def decode_payload(spec: FrameSpec, payload: bytes) -> dict[str, Any]:
 
     for field in spec.tail:
         if field.is_matrix:
-            shape = _matrix_shape(field, values) if _present(field, values) else (0, 0)
+            shape = _matrix_shape(field, values)
+            if not _present(field, values):
+                shape = (0, shape[1])
             dtype = _matrix_dtype(field)
             data = take(shape[0] * shape[1] * dtype.itemsize)
             values[field.name] = np.frombuffer(data, dtype=dtype).reshape(shape)
