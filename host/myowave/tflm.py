@@ -1,5 +1,6 @@
 """The oracle: what tflite-micro's reference kernels compute for a window model."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from myowave.compiler.derive import Derivation, derive
-from myowave.compiler.graph import write_graph
+from myowave.compiler.graph import Graph, write_graph
 from myowave.compiler.widen import widened
 from myowave.errors import ModelError, ParityError, ToolError
 
 OUTPUTS_PER_CALL = 1024
 VERIFIED_WINDOWS = 8
-ARENA_MAX = 1 << 30
+ARENA_BASE = 1 << 16
+ARENA_MAX = 1 << 27
 
 
 def run_tflm(
@@ -66,7 +68,8 @@ def run_tflm(
     # A window longer than the receptive field has samples no output depends on.
     padded = np.vstack([np.zeros((plan.window - 1 - first, plan.n_inputs), np.int8), x])
     extra = min(count, OUTPUTS_PER_CALL) - 1
-    runner = _Runner(write_graph(widened(derivation, extra)), derivation, plan.window + extra)
+    wide = widened(derivation, extra)
+    runner = _Runner(write_graph(wide), derivation, wide)
     for start in range(0, count, extra + 1):
         # The last block starts earlier instead of being shorter.
         begin = min(start, count - extra - 1)
@@ -120,7 +123,7 @@ def run_tflm_windows(
             )
     spare = plan.window - 1 - first
     padded = np.vstack([np.zeros((spare, plan.n_inputs), np.int8), x])
-    original = _Runner(tflite, derivation, plan.window)
+    original = _Runner(tflite, derivation, derivation.graph)
     return np.array(
         [original.newest(padded[end - first : end - first + plan.window], 1)[0] for end in ends],
         np.int8,
@@ -139,13 +142,10 @@ def check_input(x: NDArray[np.int8], channels: int) -> NDArray[np.int8]:
 class _Runner:
     """One loaded model."""
 
-    def __init__(self, tflite: bytes, derivation: Derivation, window: int) -> None:
-        self.interpreter = _interpreter(tflite)
-        self.derivation = derivation
-        graph = derivation.graph
-        shape = list(graph.tensors[graph.inputs[0]].shape)
-        shape[derivation.sequences[graph.inputs[0]].time_axis] = window
-        self.shape = tuple(shape)
+    def __init__(self, tflite: bytes, derivation: Derivation, graph: Graph) -> None:
+        self.interpreter = _interpreter(tflite, graph)
+        self.channels = [derivation.sequences[index].channels for index in graph.outputs]
+        self.shape = graph.tensors[graph.inputs[0]].shape
 
     def newest(self, window: NDArray[np.int8], count: int) -> NDArray[np.int8]:
         """Return the newest `count` outputs, (count, outputs)."""
@@ -155,22 +155,23 @@ class _Runner:
         except RuntimeError as error:
             raise ModelError(f"tflite-micro failed to run the model: {error}") from error
         parts = []
-        for position, index in enumerate(self.derivation.graph.outputs):
-            channels = self.derivation.sequences[index].channels
+        for position, channels in enumerate(self.channels):
             output = self.interpreter.get_output(position).reshape(-1, channels)
             parts.append(output[-count:])
         return np.hstack(parts)
 
 
-def _interpreter(tflite: bytes) -> Any:
-    """Load a model with an arena that is large enough, found by doubling."""
+def _interpreter(tflite: bytes, graph: Graph) -> Any:
+    """Load a model with an arena that is large enough."""
     try:
         from tflite_micro.python.tflite_micro import runtime
     except ImportError as error:
         raise ToolError(
             "running tflite-micro needs its package: pip install 'myowave[train]'"
         ) from error
-    arena = 1 << 18
+    # All tensors at once and generous bookkeeping: more than the runtime's planner ever needs.
+    tensors = sum(math.prod(tensor.shape) for tensor in graph.tensors if not tensor.constant)
+    arena = ARENA_BASE + tensors + 4096 * (len(graph.operators) + len(graph.tensors))
     while True:
         try:
             return runtime.Interpreter.from_bytes(tflite, arena_size=arena)

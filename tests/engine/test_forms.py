@@ -151,7 +151,7 @@ def test_oracle_is_the_window_model_at_every_sample(seed: int) -> None:
     derivation = derive(tflite)
     plan = derivation.plan
     x = random_input(rng, plan.window + 40, plan.n_inputs)
-    original = _Runner(tflite, derivation, plan.window)
+    original = _Runner(tflite, derivation, derivation.graph)
     expected = [
         original.newest(x[end - plan.window : end], 1)[0] for end in range(plan.window, len(x) + 1)
     ]
