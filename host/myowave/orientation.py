@@ -37,6 +37,8 @@ _BASE_FREQUENCIES = 64
 # One cycle of a typical frequency spans 2 pi of these: gravity's own size, and a brisk movement.
 _SCALE = np.repeat([G_M_S2, 4.0], 3)
 _STEP = RATE_HZ // 25
+# Mean squared distance at which two recordings worn alike may lie by chance alone.
+_SAME = 0.005
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def _turned_forms(recording: Recording, frequencies: NDArray[np.float64]) -> NDA
 def _judge(forms: NDArray[np.complex128], reference: NDArray[np.complex128]) -> Orientation:
     distances = np.mean(np.abs(forms - reference) ** 2, axis=1)
     best, second = np.argsort(distances, kind="stable")[:2]
-    margin = float(distances[second] / max(distances[best], 1e-12))
+    margin = float((distances[second] + _SAME) / (distances[best] + _SAME))
     turn = list(TURNS)[best] if margin >= MIN_MARGIN else "none"
     return Orientation(turn, margin)
 
