@@ -76,5 +76,5 @@ def run_int8(
     if backend in EMULATED_CORES:
         from myowave.cortex import run_cortex
 
-        return run_cortex(tflite, inputs, core=backend)
+        return run_cortex(tflite, inputs, core=backend, progress=progress)
     raise ConfigError(f"unknown backend '{backend}', expected one of {', '.join(INT8_BACKENDS)}")

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ BENCH_SAMPLES = 2048
 # Slower than any emulation seen by far; ends a run that hangs.
 SECONDS_MAX_BASE = 60.0
 SECONDS_MAX_PER_MAC = 2e-7
+PROGRESS_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def run_cortex(
     plan = load_plan(tflite)
     x = check_input(x, plan.n_inputs)
     image = _build(plan, core, None, counts=False)
-    output, _ = _emulate(image, x.tobytes(), len(x), plan)
+    output, _ = _emulate(image, x.tobytes(), len(x), plan, progress)
     if progress is not None:
         progress(len(x), len(x))
     return output
@@ -268,35 +270,47 @@ def _call(command: list[str], folder: Path) -> str:
 
 
 def _emulate(
-    image: _Image, content: bytes, samples: int, plan: Plan
+    image: _Image,
+    content: bytes,
+    samples: int,
+    plan: Plan,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.int8], float]:
     """Run the image; return (samples, outputs) int8 and the nanoseconds spent in the engine."""
     qemu = _tool("qemu-system-arm", "qemu-system-arm")
-    seconds = SECONDS_MAX_BASE + SECONDS_MAX_PER_MAC * samples * max(plan.macs, 1000)
     command = [
         *(qemu, "-M", image.board["qemu"]["machine"], *image.board["qemu"]["args"]),
         *("-serial", "none", "-semihosting-config", "enable=on,target=native"),
         *("-icount", "shift=0", "-kernel", str(image.elf)),
     ]
+    limit = SECONDS_MAX_BASE + SECONDS_MAX_PER_MAC * samples * max(plan.macs, 1000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "input.bin").write_bytes(content)
-        try:
-            done = subprocess.run(
+        output_file, ticks_file = folder / "output.bin", folder / "ticks.bin"
+
+        def report() -> None:
+            # The growing file tells how far the emulator is.
+            if progress is not None and output_file.exists():
+                progress(output_file.stat().st_size // plan.n_outputs, samples)
+
+        with (folder / "stderr.txt").open("w+") as messages:
+            process = subprocess.Popen(
                 command,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=seconds,
-                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=messages,
             )
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"the emulator did not finish within {seconds:.0f} s") from None
-        ticks_file, output_file = folder / "ticks.bin", folder / "output.bin"
-        if done.returncode != 0 or not ticks_file.exists():
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            raise ToolError(f"qemu-system-arm ended with code {done.returncode}: {lines[-1]}")
+            try:
+                _wait(process, limit, report)
+            finally:
+                process.kill()
+                process.wait()
+            messages.seek(0)
+            lines = messages.read().strip().splitlines() or ["no message"]
+        if process.returncode != 0 or not ticks_file.exists():
+            raise ToolError(f"qemu-system-arm ended with code {process.returncode}: {lines[-1]}")
         output = np.frombuffer(output_file.read_bytes(), np.int8)
         ticks = int.from_bytes(ticks_file.read_bytes(), "little")
     if output.size != samples * plan.n_outputs:
@@ -307,6 +321,19 @@ def _emulate(
     defines = dict(define.split("=") for define in image.board["defines"] if "=" in define)
     hertz = int(defines["MW_TIMER_HZ"].rstrip("u"))
     return output.reshape(samples, plan.n_outputs).copy(), ticks * 1e9 / hertz
+
+
+def _wait(process: subprocess.Popen[bytes], limit: float, report: Callable[[], None]) -> None:
+    """Wait for the emulator, reporting now and then how far it is."""
+    end = time.monotonic() + limit
+    while True:
+        try:
+            process.wait(PROGRESS_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > end:
+                raise ToolError(f"the emulator did not finish within {limit:.0f} s") from None
+            report()
 
 
 def _section_bytes(path: Path) -> int:
