@@ -239,7 +239,8 @@ static int model_valid(const mw_model *model) {
         4U * (uint64_t)model->n_taps + model->scratch_bytes + (uint64_t)model->line_bytes;
     if (model->scratch_bytes % MW_STATE_ALIGNMENT != 0U || state > model->state_bytes ||
         !in_scratch(model, model->input, model->n_inputs) ||
-        !in_scratch(model, model->output, model->n_outputs) || model->steps == NULL ||
+        !in_scratch(model, model->output, model->n_outputs) ||
+        (model->n_steps != 0U && model->steps == NULL) ||
         (model->n_taps != 0U && model->taps == NULL) ||
         (model->n_convs != 0U && model->convs == NULL) ||
         (model->n_adds != 0U && model->adds == NULL) ||

@@ -7,7 +7,7 @@ import pytest
 
 from myowave.compiler import load_plan
 from myowave.compiler.derive import derive
-from myowave.compiler.graph import Operator, Tensor
+from myowave.compiler.graph import Operator, Quantization, Tensor
 from myowave.compiler.plan import Copy, Taps
 from myowave.compiler.reference import NetworkBuilder
 from myowave.engine import NativeEngine
@@ -166,6 +166,28 @@ def test_oracle_on_less_than_a_window() -> None:
     assert np.all(y == 4)
     assert run_tflm(tflite, np.zeros((0, 6), np.int8)).shape == (0, 2)
     assert NativeEngine(tflite).run(np.zeros((0, 6), np.int8)).shape == (0, 2)
+
+
+def test_network_that_only_picks_channels() -> None:
+    net = NetworkBuilder(3, 6, 0.05, 1)
+    tflite = net.build([net.cut(net.input, 2, 1, 4, 2)])
+    assert load_plan(tflite).steps == ()
+    assert_parity(tflite, random_input(RNG, 20, 6))
+
+
+def test_fully_connected_over_time_keeps_its_axes() -> None:
+    """A dense layer on (1, time, channels), as Keras exports it."""
+    net = NetworkBuilder(5, 6, 0.05, 1)
+    y = net.reshape(conv(net, net.input, 8, 2), (1, 4, 8))
+    weights = net.constant(
+        "w",
+        RNG.integers(-127, 128, (3, 8)).astype(np.int8),
+        Quantization((0.002,), (0,)),
+    )
+    output = value_of_shape(net, y, (1, 4, 3))
+    options = {"KeepNumDims": 1}
+    net.operators.append(Operator("FULLY_CONNECTED", (y, weights), (output,), options, 5))
+    check(net, [output])
 
 
 def test_names_from_a_file_stay_on_one_line() -> None:
