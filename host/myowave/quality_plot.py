@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from myowave.envelope import recording_envelope
 from myowave.errors import ConfigError
 from myowave.imu import G_M_S2
-from myowave.quality import Inspection
+from myowave.quality import Inspection, power_density
 from myowave.recording import RATE_HZ, Recording
 
 if TYPE_CHECKING:
@@ -133,9 +133,7 @@ def _detail(recording: Recording, inspection: Inspection) -> "Figure":
 
 
 def _draw_spectrum(axes: "Axes", emg: NDArray[np.float64], color: str, *, last: bool) -> None:
-    from scipy import signal
-
-    frequency_hz, power = signal.welch(emg, RATE_HZ, nperseg=min(2048, len(emg)))
+    frequency_hz, power = power_density(emg, RATE_HZ, 2048)
     level_db = 10 * np.log10(np.maximum(power, 1e-30))
     axes.axvspan(0, 20, color="#f3d9b1", lw=0)
     for hum_hz in (50, 60):

@@ -16,6 +16,7 @@ from myowave.quality import (
     find_rest,
     imu_rail_fraction,
     inspect,
+    power_density,
     rail_mask,
 )
 from myowave.quality_plot import plot_inspections
@@ -41,6 +42,16 @@ def test_clean_semg_is_clean() -> None:
     assert quality.below_20hz_power < 0.05
     assert max(quality.hum_50hz, quality.hum_60hz) < 0.03
     assert quality.longest_hold_ms < 2.0
+
+
+@pytest.mark.parametrize("n", [100, 4096, 4097, 30_001])
+@pytest.mark.parametrize("length", [255, 4096])
+def test_power_density_is_scipys(n: int, length: int) -> None:
+    values = np.random.default_rng(n).standard_normal(n) + 3.0
+    frequency, power = power_density(values, RATE, length)
+    expected_frequency, expected = signal.welch(values, RATE, nperseg=min(length, n))
+    np.testing.assert_allclose(frequency, expected_frequency)
+    np.testing.assert_allclose(power, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("rail", [0.8, 1.3, 5.5])

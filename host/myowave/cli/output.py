@@ -1,11 +1,13 @@
 """What commands share in what they print: the console, progress bars and `--json` files."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,8 +15,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
-console = Console(highlight=False)
+# In a file or a pipe there is no width to fit into, and tables need some.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures as JSON.")
@@ -33,6 +37,13 @@ def progress_bar() -> Progress:
         console=on_stderr,
         disable=not on_stderr.is_terminal,
     )
+
+
+def print_table(table: Table) -> None:
+    """Print a table in its full width, also where no terminal says how wide it is."""
+    unbounded = console.options.update(max_width=10_000)
+    needed = Measurement.get(console, unbounded, table).maximum
+    Console(file=console.file, highlight=False, width=max(console.width, needed)).print(table)
 
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from myowave.cli.output import JsonFile, console, progress_bar, write_json
+from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
 from myowave.errors import ConfigError
 
 ORDER = 20
@@ -148,7 +148,7 @@ def import_command(
             ", ".join(recording.muscles) or "-",
             f"{turn}, not certain" if uncertain else turn,
         )
-    console.print(table)
+    print_table(table)
     total_s = sum(recording.duration_s for recording in recordings)
     console.print(f"{len(rows)} written, {total_s:.0f} s in all: {output}", markup=False)
     if json_file is not None:

@@ -1,12 +1,15 @@
 """`myowave inspect`: what is in recordings and what is wrong with them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from myowave.cli.output import JsonFile, console, progress_bar, write_json
+from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
 from myowave.imu import G_M_S2
+
+if TYPE_CHECKING:
+    from myowave.quality import Inspection
 
 ORDER = 30
 
@@ -14,7 +17,8 @@ HELP = """Show rates, gaps, clipping, artifacts, hum, gravity and sensor orienta
 
 Takes recording files, source files of any supported format, and folders of them. Each recording
 gets a verdict: `ok`, `artifact` (use with care) or `exclude`, with the reasons. `rail`, `<20Hz` and
-`hum` are the worst muscle's share of clipped samples, of power below 20 Hz and of mains hum;
+`hum` are the worst muscle's share of clipped samples, of power below 20 Hz and of mains hum; `gap`
+is the longest time one value was held, as where the radio link failed, once it exceeds 5 ms;
 `gravity` is the axis it lies along at rest, in g; `turn` tells how a sensor sits relative to the
 other recordings given: `180z` was strapped on the other way round.
 
@@ -67,7 +71,7 @@ def inspect_command(
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recording", no_wrap=True)
-    for title in ("s", "IMU, EMG Hz", "rail %", "<20Hz %", "hum %", "gravity", "turn"):
+    for title in ("s", "rates Hz", "rail %", "<20Hz %", "hum %", "gap ms", "gravity", "turn"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for one in inspections:
@@ -80,16 +84,17 @@ def inspect_command(
         color = {"ok": "green", "artifact": "yellow", "exclude": "red"}[one.verdict]
         table.add_row(
             one.name,
-            f"{one.duration_s:.1f}",
+            f"{one.duration_s:.0f}",
             source_rates,
             f"{100 * worst[0]:.2g}",
             f"{100 * worst[1]:.0f}",
             f"{100 * hum:.0f}",
+            f"{_gap_ms(one):.0f}",
             _gravity(one.rest.gravity_m_s2),
             "-" if len(inspections) == 1 else one.orientation.turn,
             f"[{color}]{one.verdict}[/{color}]",
         )
-    console.print(table)
+    print_table(table)
     for one in inspections:
         if one.reasons:
             console.print(f"{one.name}: {'; '.join(one.reasons)}", markup=False, soft_wrap=True)
@@ -106,6 +111,11 @@ def inspect_command(
                 ]
             },
         )
+
+
+def _gap_ms(inspection: "Inspection") -> float:
+    longest = max((quality.longest_hold_ms for quality in inspection.emg.values()), default=0.0)
+    return longest if longest > 5.0 else 0.0
 
 
 def _gravity(gravity_m_s2: tuple[float, float, float]) -> str:
