@@ -97,14 +97,16 @@ class Demo:
     def recordings(self) -> Path:
         """Make or import the recordings; return their folder."""
         folder = self.folder / "recordings"
-        if self.sources:
-            self.run("import", "import", *self.sources, "-o", folder)
-        else:
+        sources = self.sources
+        if not sources:
+            # Every second day with the sensor turned, as happens: `import` puts it right.
+            sources = [self.folder / "simulated"]
             self.run(
                 "simulate",
-                *("simulate", "-o", folder, "--seconds", "40", "--seed", "1"),
+                *("simulate", "-o", sources[0], "--seconds", "40", "--seed", "1"),
                 *("--subjects", "4", "--days", "2", "--trials", "2", "--flips"),
             )
+        self.run("import", "import", *sources, "-o", folder)
         return folder
 
     def show_end(self, recording: Path, log: Path) -> None:
@@ -183,7 +185,7 @@ def _closing_rows(
 def _live_overlay(model_dir: Path, recording: Path, log: Path) -> Figure:
     """Draw what the board predicted live over the recorded envelope."""
     card, tflite = load_model_dir(model_dir)
-    recordings = check.load_recordings([recording], card)
+    recordings = check.load_recordings([recording], card, as_worn=True)
     result = check.replay(card, tflite, recordings, ["native"])
     check.add_log(result, card, tflite, log)
     (live,) = result.replays

@@ -165,8 +165,13 @@ class ReplayResult:
                 )
 
 
-def load_recordings(paths: Sequence[Path], card: ModelCard) -> list[Recording]:
+def load_recordings(
+    paths: Sequence[Path], card: ModelCard, *, as_worn: bool = False
+) -> list[Recording]:
     """Read recordings and turn each sensor the way the model's training recordings had it.
+
+    With `as_worn` nothing is turned: the counts are those a board was fed, and a sensor worn the
+    other way round shows in the accuracy.
 
     Raises
     ------
@@ -174,7 +179,7 @@ def load_recordings(paths: Sequence[Path], card: ModelCard) -> list[Recording]:
         If a path holds no recording.
     """
     recordings = [read(path) for path in find_sources(paths)]
-    if card.orientation is None:
+    if card.orientation is None or as_worn:
         return recordings
     return align(recordings, OrientationReference.from_json(card.orientation))
 

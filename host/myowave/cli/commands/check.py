@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from myowave.cli.output import JsonFile, console, progress_bar, write_json
+from myowave.cli.accuracy import print_accuracy
+from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
 
 if TYPE_CHECKING:
     from myowave.check import Accuracy, Parity
@@ -54,7 +54,8 @@ def check_command(
 
     card, tflite = load_model_dir(model_dir)
     names = [name.strip() for name in backends.split(",") if name.strip()]
-    recordings = check.load_recordings(sources, card)
+    # A log holds the counts of a sensor as it was worn.
+    recordings = check.load_recordings(sources, card, as_worn=log is not None)
     with progress_bar() as progress:
         task = progress.add_task("checking", total=len(recordings) * len(names), note="")
         result = check.replay(
@@ -87,22 +88,13 @@ def check_command(
 
 
 def _show(simulated: bool, parity: "dict[str, Parity]", accuracy: "Accuracy") -> None:
-    from myowave.check_report import COLUMNS, accuracy_rows
-    from myowave.report.page import format_cell
+    from rich.table import Table
 
-    table = Table(title="Parity with tflite-micro", title_justify="left")
-    table.add_column("backend")
-    for name in ("samples", "mismatches", "max abs diff"):
+    table = Table(box=None, pad_edge=False)
+    table.add_column("parity with tflite-micro")
+    for name in ("samples", "mismatches", "largest difference"):
         table.add_column(name, justify="right")
     for name, item in parity.items():
         table.add_row(name, str(item.samples), str(item.mismatches), str(item.max_abs_diff))
-    console.print(table)
-    for muscle, of in accuracy.muscles.items():
-        title = f"Accuracy of {muscle}, medians over {len(of.of_recordings)} recordings"
-        table = Table(title=title + (" (simulated)" if simulated else ""), title_justify="left")
-        table.add_column("")
-        for name in COLUMNS.values():
-            table.add_column(name, justify="right")
-        for label, figures in accuracy_rows(accuracy, muscle):
-            table.add_row(label, *(format_cell(figures[key]) for key in COLUMNS))
-        console.print(table)
+    print_table(table)
+    print_accuracy(accuracy, simulated=simulated)

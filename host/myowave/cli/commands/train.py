@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from myowave.cli.accuracy import print_accuracy
 from myowave.cli.output import JsonFile, console, progress_bar, write_json
 
 if TYPE_CHECKING:
@@ -94,21 +95,9 @@ def train_command(
 
 
 def _print(result: "TrainingResult") -> None:
-    from rich.table import Table
-
-    from myowave.check_report import COLUMNS, accuracy_rows
     from myowave.train import REPORT_FILE
 
-    where = "simulated recordings" if result.card.simulated else "recordings"
-    for muscle, of in result.accuracy.muscles.items():
-        table = Table(title=f"{muscle}: medians over {len(of.of_recordings)} test {where}")
-        table.add_column("")
-        for title in COLUMNS.values():
-            table.add_column(title, justify="right")
-        for label, figures in accuracy_rows(result.accuracy, muscle):
-            values = [figures[name] for name in COLUMNS]
-            table.add_row(label, *("–" if value is None else f"{value:.3f}" for value in values))
-        console.print(table)
+    print_accuracy(result.accuracy, simulated=result.card.simulated)
     ended = " (ended by Ctrl-C)" if result.fitted.interrupted else ""
     console.print(
         f"best step {result.fitted.best_step} of seed {result.fitted.best_seed}{ended}; "
