@@ -25,7 +25,7 @@ from myowave.errors import ConfigError, ParityError, RecordingError
 from myowave.imu import imu_by_name, to_counts
 from myowave.metrics import Figures, accuracy, accuracy_with_gain, median_figures
 from myowave.model_card import ModelCard
-from myowave.orientation import OrientationReference, align
+from myowave.orientation import OrientationReference, align, estimate
 from myowave.readers import find_sources, read
 from myowave.recording import Recording
 from myowave.train_config import config_from_dict
@@ -182,6 +182,22 @@ def load_recordings(
     if card.orientation is None or as_worn:
         return recordings
     return align(recordings, OrientationReference.from_json(card.orientation))
+
+
+def worn_otherwise(recordings: Sequence[Recording], card: ModelCard) -> dict[str, str]:
+    """Return the turn (`orientation.TURNS`) of each recording whose sensor sat otherwise.
+
+    A board computes from what its sensor gives; a sensor turned against those of the training
+    recordings makes its predictions worthless.
+    """
+    if card.orientation is None:
+        return {}
+    found = estimate(recordings, OrientationReference.from_json(card.orientation))
+    return {
+        recording.name: orientation.turn
+        for recording, orientation in zip(recordings, found, strict=True)
+        if orientation.turn != "none"
+    }
 
 
 def replay(

@@ -56,6 +56,12 @@ def check_command(
     names = [name.strip() for name in backends.split(",") if name.strip()]
     # A log holds the counts of a sensor as it was worn.
     recordings = check.load_recordings(sources, card, as_worn=log is not None)
+    if log is not None:
+        for name, turn in check.worn_otherwise(recordings, card).items():
+            console.print(
+                f"{name}: the sensor sits turned ({turn}) against those the model was trained on; "
+                "expect no accuracy"
+            )
     with progress_bar() as progress:
         task = progress.add_task("checking", total=len(recordings) * len(names), note="")
         result = check.replay(
