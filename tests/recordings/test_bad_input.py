@@ -184,6 +184,7 @@ def test_time_column_that_contradicts_the_rate(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary file (byte 8 is zero)"),
         ("Application:, Trigno Discover".encode("utf-16"), "UTF-16 text"),
         (b"a,b\n1,2\n", "unknown format (first row 'a,b')"),
+        (b"X[s],Avanti 1: EMG 1\n0,1\n", "EMGworks CSV, whose columns do not state their units"),
         (b"Application:, Trigno Discover (1.6.5)\n", "no row of column titles"),
         (b"# OpenSignals Text File Format. Version 1\n", "no row '# EndOfHeader'"),
         (

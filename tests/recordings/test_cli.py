@@ -1,12 +1,13 @@
 """The commands `import` and `inspect`: what they write, print and refuse."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from myowave.cli import main
-from myowave.recording import load
+from myowave.recording import load, save
 
 from .files import Trigno, emg_sensor, imu_sensor, ninapro, opensignals
 
@@ -78,6 +79,25 @@ def test_a_folder_goes_to_a_folder_and_turned_sensors_are_put_right(
     assert (tmp_path / "p.png").stat().st_size > 10_000
     inspected = json.loads((tmp_path / "i").read_text())["recordings"]
     assert [one["orientation"]["turn"] for one in inspected] == ["none", "none", "180z", "none"]
+
+
+def test_inspect_compares_one_recording_with_others_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = tmp_path / "good"
+    for number in range(2):
+        source = Trigno(seconds=6.0).write(tmp_path / f"{number}.csv")
+        assert run(capsys, "import", source, "-o", good / f"{number}.parquet")[0] == 0
+    recording = load(good / "0.parquet")
+    turned = replace(recording, acc=recording.acc * [-1, -1, 1], gyro=recording.gyro * [-1, -1, 1])
+    save(turned, tmp_path / "turned.parquet")
+    arguments = ("inspect", tmp_path / "turned.parquet", "--json", tmp_path / "j")
+    assert run(capsys, *arguments, "--like", good)[0] == 0
+    (one,) = json.loads((tmp_path / "j").read_text())["recordings"]
+    assert one["orientation"]["turn"] == "180z"
+    assert run(capsys, *arguments)[0] == 0
+    (one,) = json.loads((tmp_path / "j").read_text())["recordings"]
+    assert one["orientation"] == {"turn": "none", "margin": 0.0, "certain": False}
 
 
 def test_options_reach_the_readers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

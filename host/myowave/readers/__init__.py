@@ -93,6 +93,11 @@ def _read_source(path: Path, options: ReadOptions) -> Source:
     for matches, read_source in _TEXT_FORMATS:
         if matches(lines):
             return read_source(path, lines, options)
+    if any(line.startswith(("X[s]", '"X[s]"', "X [s]")) for line in lines[:20]):
+        raise RecordingError(
+            f"{path}: EMGworks CSV, whose columns do not state their units; write it as MyoWave "
+            "CSV with units (python -m pydoc myowave.readers.own_csv)"
+        )
     raise RecordingError(
         f"{path}: unknown format (first row '{lines[0][:60]}'), expected a Trigno Discover CSV, a "
         "MyoWave CSV, an OpenSignals text file or a NinaPro .mat"

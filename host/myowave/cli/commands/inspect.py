@@ -45,6 +45,10 @@ def inspect_command(
     imu_only: Annotated[
         bool, typer.Option("--imu-only", help="Accept sources without sEMG.")
     ] = False,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="REC", help="Compare orientation with these instead (repeat)."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw them (.png, .svg, .pdf).")
     ] = None,
@@ -53,9 +57,11 @@ def inspect_command(
     """Print one line a recording and the reasons of each verdict."""
     from rich.table import Table
 
+    from myowave.orientation import fit_reference
     from myowave.quality import inspect
     from myowave.quality_plot import plot_inspections, rates
     from myowave.readers import ReadOptions, find_sources, read
+    from myowave.recording import load
 
     options = ReadOptions(
         imu_sensor=imu_sensor, allow_missing_gyro=allow_missing_gyro, imu_only=imu_only
@@ -67,7 +73,10 @@ def inspect_command(
         for path in paths:
             loaded.append(read(path, options))
             progress.update(task, advance=1, note=path.name)
-    inspections = inspect(loaded)
+    reference = None
+    if like:
+        reference = fit_reference([load(path) for path in find_sources(like)])
+    inspections = inspect(loaded, reference)
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recording", no_wrap=True)
@@ -91,7 +100,7 @@ def inspect_command(
             f"{100 * hum:.0f}",
             f"{_gap_ms(one):.0f}",
             _gravity(one.rest.gravity_m_s2),
-            "-" if len(inspections) == 1 else one.orientation.turn,
+            "-" if reference is None and len(inspections) == 1 else one.orientation.turn,
             f"[{color}]{one.verdict}[/{color}]",
         )
     print_table(table)
