@@ -132,8 +132,10 @@ class Demo:
                 "warning", "Made from **simulated** recordings: no figure is of a person."
             )
         report.add_table(title, ["", ""], rows)
+        overlay = _live_overlay(self.folder / "model", recording, log)
+        overlay.savefig(self.folder / "live.png", dpi=150)
         report.add_figure(
-            _live_overlay(self.folder / "model", recording, log),
+            overlay,
             f"What the emulated {BOARD} sent, live over its serial port, and the recorded envelope",
         )
         report.add_table("Steps", ["step", "seconds"], [list(item) for item in self.timings])
