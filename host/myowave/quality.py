@@ -143,7 +143,11 @@ def _hum(frequency_hz: NDArray[np.float64], power: NDArray[np.float64], mains_hz
 
 def _longest_hold(values: NDArray[np.float64], on_rail: NDArray[np.bool_]) -> int:
     """Return the length of the longest run of one repeated value, 0 when none repeats."""
-    repeats = (np.diff(values) == 0.0) & ~on_rail[1:]
+    return _longest_run((np.diff(values) == 0.0) & ~on_rail[1:])
+
+
+def _longest_run(repeats: NDArray[np.bool_]) -> int:
+    """Return the number of samples in the longest run, given which repeat the one before."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], repeats.view(np.int8), [0]])))
     runs = edges[1::2] - edges[::2]
     return int(runs.max()) + 1 if len(runs) else 0
@@ -157,6 +161,11 @@ def imu_rail_fraction(values: NDArray[np.float64], kind: Literal["acc", "gyro"])
             hits = np.abs(values) >= 0.999 * end
             return float(np.mean(np.any(hits, axis=1))) if hits.sum() >= 3 else 0.0
     return 0.0
+
+
+def imu_longest_hold_ms(values: NDArray[np.float64], rate_hz: float) -> float:
+    """Return the longest time no channel of (n, c) changed, as noise would make it."""
+    return 1000.0 * _longest_run(np.all(np.diff(values, axis=0) == 0.0, axis=1)) / rate_hz
 
 
 @dataclass(frozen=True)
@@ -196,6 +205,8 @@ class Inspection:
         By muscle, measured on the source samples where the recording was imported.
     imu_rail_fraction : float
         Share of IMU samples at the end of the sensor's range.
+    imu_longest_hold_ms : float
+        Longest time for which no IMU channel changed.
     rest : Rest
         Gravity and gyroscope offset.
     orientation : Orientation
@@ -216,6 +227,7 @@ class Inspection:
     lost_s: float
     emg: dict[str, EmgQuality]
     imu_rail_fraction: float
+    imu_longest_hold_ms: float
     rest: Rest
     orientation: Orientation
     corrected: str
@@ -282,12 +294,15 @@ def _inspect_one(recording: Recording, orientation: Orientation) -> Inspection:
         imu_rail = max(
             imu_rail_fraction(recording.acc, "acc"), imu_rail_fraction(recording.gyro, "gyro")
         )
+    imu_hold_ms = provenance.get("imu_longest_hold_ms")
+    if imu_hold_ms is None:
+        imu_hold_ms = imu_longest_hold_ms(np.hstack([recording.acc, recording.gyro]), RATE_HZ)
     ends_s = [channel["end_s"] for channel in provenance.get("channels", {}).values()]
     starts_s = [channel["start_s"] for channel in provenance.get("channels", {}).values()]
     lost_s = max(ends_s) - min(starts_s) - recording.duration_s if ends_s else 0.0
     rest = find_rest(recording)
     findings = [finding for muscle in emg for finding in _judge_emg(muscle, emg[muscle])]
-    findings += _judge_imu(rest, imu_rail, bool(provenance.get("missing_gyro")))
+    findings += _judge_imu(rest, imu_rail, imu_hold_ms, bool(provenance.get("missing_gyro")))
     verdicts = [verdict for verdict, _ in findings]
     worst: Verdict = "ok"
     if verdicts:
@@ -301,6 +316,7 @@ def _inspect_one(recording: Recording, orientation: Orientation) -> Inspection:
         lost_s=max(0.0, lost_s),
         emg=emg,
         imu_rail_fraction=float(imu_rail),
+        imu_longest_hold_ms=float(imu_hold_ms),
         rest=rest,
         orientation=orientation,
         corrected=str(provenance.get("orientation", {}).get("turn", "none")),
@@ -338,7 +354,9 @@ def _judge_emg(muscle: str, quality: EmgQuality) -> list[tuple[Verdict, str]]:
     return findings
 
 
-def _judge_imu(rest: Rest, rail: float, missing_gyro: bool) -> list[tuple[Verdict, str]]:
+def _judge_imu(
+    rest: Rest, rail: float, hold_ms: float, missing_gyro: bool
+) -> list[tuple[Verdict, str]]:
     findings: list[tuple[Verdict, str]] = []
     error = abs(rest.magnitude_m_s2 / G_M_S2 - 1.0)
     if error > MAX_GRAVITY_ERROR:
@@ -350,6 +368,13 @@ def _judge_imu(rest: Rest, rail: float, missing_gyro: bool) -> list[tuple[Verdic
         )
     if rail > 0.0:
         findings.append(("artifact", f"IMU: {100 * rail:.2g} % of samples at the range's end"))
+    if hold_ms > MAX_HOLD_MS:
+        findings.append(
+            (
+                "exclude" if hold_ms > EXCLUDE_HOLD_MS else "artifact",
+                f"IMU: no change for {hold_ms:.0f} ms, samples were lost",
+            )
+        )
     if missing_gyro:
         findings.append(("artifact", "IMU: no gyroscope"))
     return findings

@@ -110,6 +110,23 @@ def test_lost_samples_show_as_a_held_value() -> None:
     assert emg_quality(values, RATE).longest_hold_ms == pytest.approx(300 / RATE * 1000, abs=1)
 
 
+def test_lost_imu_samples_show_as_no_change_of_any_channel(tmp_path: Path) -> None:
+    good = recording()
+    (before,) = inspect([good])
+    assert before.imu_longest_hold_ms < 3
+    acc, gyro = good.acc.copy(), good.gyro.copy()
+    acc[4000:4400] = acc[4000]
+    (only_acc,) = inspect([replace(good, acc=acc)])
+    assert only_acc.verdict == "ok"
+    gyro[4000:4400] = gyro[4000]
+    (both,) = inspect([replace(good, acc=acc, gyro=gyro)])
+    assert both.imu_longest_hold_ms == 400.0
+    assert (both.verdict, both.reasons) == (
+        "artifact",
+        ("IMU: no change for 400 ms, samples were lost",),
+    )
+
+
 def test_imu_at_the_end_of_its_range() -> None:
     t = np.arange(5000) / 1000
     gyro = np.column_stack([700 * np.sin(2 * np.pi * t), 0 * t, 0 * t]) * DEG_RAD

@@ -1,5 +1,6 @@
 """Every format in every variant gives the samples that were recorded, on the 1 kHz clock."""
 
+import doctest
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from myowave.errors import RecordingError
-from myowave.readers import find_sources, read, write_csv
+from myowave.readers import dates, find_sources, read, write_csv
 from myowave.readers.dates import parse_day
 from myowave.readers.table import TableLayout, _read_fast, _read_plain
 from myowave.recording import Recording, load, save
@@ -194,6 +195,10 @@ def test_length_kept_is_what_all_channels_cover(tmp_path: Path) -> None:
 )
 def test_days(text: str, order: str, day: str) -> None:
     assert parse_day(text, order)[0] == day  # type: ignore[arg-type]
+
+
+def test_examples_in_docstrings() -> None:
+    assert doctest.testmod(dates).failed == 0
 
 
 def test_afternoon_is_after_noon() -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from myowave.errors import RecordingError
 from myowave.imu import G_M_S2
-from myowave.quality import emg_quality, imu_rail_fraction
+from myowave.quality import emg_quality, imu_longest_hold_ms, imu_rail_fraction
 from myowave.readers.source import Kind, ReadOptions, Signal, Source, sha256, unit_factor
 from myowave.recording import RATE_HZ, Recording
 from myowave.resample import PASS_BAND, STOP_BAND_DB, resample
@@ -96,6 +96,7 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
             "stop_band_db": STOP_BAND_DB,
             "delay_ms": 0.0,
         },
+        "imu_longest_hold_ms": _imu_hold_ms(spans[:n_imu]),
         "imu_rail_fraction": max(
             imu_rail_fraction(span.values[:, None], "acc" if index < 3 else "gyro")
             for index, span in enumerate(spans[:n_imu])
@@ -201,6 +202,12 @@ def _resample_all(spans: Sequence[_Span], start_s: Fraction, n_samples: int) -> 
         values = np.column_stack([spans[index].values for index in members])
         out[:, members] = resample(values, rate_hz, n_samples, start_s - first_s)
     return out
+
+
+def _imu_hold_ms(spans: Sequence[_Span]) -> float:
+    length = min(len(span.values) for span in spans)
+    values = np.column_stack([span.values[:length] for span in spans])
+    return imu_longest_hold_ms(values, float(spans[0].signal.rate_hz))
 
 
 def _with_chosen_emg(source: Source, options: ReadOptions) -> Source:

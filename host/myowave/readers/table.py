@@ -167,19 +167,22 @@ def _read_plain(path: Path, layout: TableLayout, wanted: Sequence[int]) -> NDArr
             continue
         if blank_row is not None:
             raise RecordingError(f"{path}: row {blank_row}: blank line between rows of numbers")
-        cells = split_cells(line, layout.delimiter)
+        # Most of the time goes here: cells are only stripped where they are wanted.
+        quoted = '"' in line
+        cells = split_cells(line, layout.delimiter) if quoted else line.split(layout.delimiter)
         if len(cells) < count:
             raise RecordingError(
                 f"{path}: row {number}: {len(cells)} cells, expected {count}; is the file cut off?"
             )
-        if len(cells) > count and not layout.extra_cells and any(cells[count:]):
+        if len(cells) > count and not layout.extra_cells and any(map(str.strip, cells[count:])):
             raise RecordingError(f"{path}: row {number}: {len(cells)} cells, expected {count}")
         for column in wanted:
-            value = _number(cells[column], layout.decimal)
+            cell = cells[column].strip()
+            value = _number(cell, layout.decimal)
             if value is None:
                 raise RecordingError(
                     f"{path}: row {number}, column {column + 1} '{layout.titles[column]}': "
-                    f"'{cells[column][:40]}' is not a number"
+                    f"'{cell[:40]}' is not a number"
                 )
             kept.append(value)
         rows += 1

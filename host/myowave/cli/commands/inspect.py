@@ -18,7 +18,7 @@ HELP = """Show rates, gaps, clipping, artifacts, hum, gravity and sensor orienta
 Takes recording files, source files of any supported format, and folders of them. Each recording
 gets a verdict: `ok`, `artifact` (use with care) or `exclude`, with the reasons. `rail`, `<20Hz` and
 `hum` are the worst muscle's share of clipped samples, of power below 20 Hz and of mains hum; `gap`
-is the longest time one value was held, as where the radio link failed, once it exceeds 5 ms;
+is the longest time one value was held, as where the radio link failed, once it exceeds 20 ms;
 `gravity` is the axis it lies along at rest, in g; `turn` tells how a sensor sits relative to the
 other recordings given: `180z` was strapped on the other way round.
 
@@ -123,8 +123,10 @@ def inspect_command(
 
 
 def _gap_ms(inspection: "Inspection") -> float:
-    longest = max((quality.longest_hold_ms for quality in inspection.emg.values()), default=0.0)
-    return longest if longest > 5.0 else 0.0
+    holds = [quality.longest_hold_ms for quality in inspection.emg.values()]
+    # The slowest IMU repeats its last sample for some milliseconds where nothing is wrong.
+    longest = max([*holds, inspection.imu_longest_hold_ms])
+    return longest if longest > 20.0 else 0.0
 
 
 def _gravity(gravity_m_s2: tuple[float, float, float]) -> str:
