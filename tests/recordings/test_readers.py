@@ -81,6 +81,14 @@ def test_trigno_variants(tmp_path: Path, variant: str) -> None:
     assert_truth(recording)
 
 
+def test_marker_titles_on_a_row_of_their_own(tmp_path: Path) -> None:
+    """Version 2 writes them beside the sample intervals, here without a unit."""
+    writer = Trigno(times=True, periods=True, markers=True)
+    rows = writer.rows()
+    rows[7] = [cell.removesuffix(" s") for cell in rows[7]]
+    assert_truth(read(writer.write(tmp_path / "a.csv", rows)))
+
+
 def test_units_of_a_trigno_file_are_converted(tmp_path: Path) -> None:
     sensors = (
         imu_sensor(),

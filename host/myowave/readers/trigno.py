@@ -165,8 +165,8 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _is_header_row(cells: list[str]) -> bool:
-    """Tell rates and periods (370.3704 Hz, 0.0027 s) from rows of numbers."""
-    return any(re.search(r"\d\s*(Hz|s)$", cell) for cell in cells)
+    """Tell rates, periods (370.3704 Hz, 0.0027 s) and marker titles from rows of numbers."""
+    return "Type" in cells or any(re.search(r"\d\s*(Hz|s)$", cell) for cell in cells)
 
 
 def _fill_forward(cells: list[str], count: int, skip: int) -> tuple[str, ...]:
