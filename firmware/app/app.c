@@ -73,6 +73,7 @@ static void send_statistics(mw_app *app) {
     uint64_t busy = elapsed > app->slept_us ? elapsed - app->slept_us : 0u;
     mw_wire_statistics head = {
         .time_us = now,
+        .mode = (uint8_t)app->mode,
         .processed = app->counters.processed,
         .missed = atomic_load(&app->shared.missed),
         .dropped = atomic_load(&app->shared.dropped),
@@ -176,6 +177,7 @@ static void stop(mw_app *app) {
         mw_port_sample_clock_stop();
         process_samples(app);
         send_batch(app);
+        app->mode = MW_APP_IDLE;
         send_statistics(app);
     }
     app->mode = MW_APP_IDLE;

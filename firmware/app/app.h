@@ -31,7 +31,11 @@ typedef struct {
     float gyro_lsb_rad_s;           /* rad/s a count */
 } mw_sensor;
 
-typedef enum { MW_APP_IDLE, MW_APP_SAMPLING, MW_APP_REPLAYING } mw_app_mode;
+typedef enum {
+    MW_APP_IDLE = MW_WIRE_MODE_IDLE,
+    MW_APP_SAMPLING = MW_WIRE_MODE_SAMPLING,
+    MW_APP_REPLAYING = MW_WIRE_MODE_REPLAYING
+} mw_app_mode;
 
 /* Written by interrupts, read by the main loop. */
 typedef struct {

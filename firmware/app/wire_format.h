@@ -32,6 +32,10 @@
 #define MW_WIRE_LEVEL_WARNING 1u
 #define MW_WIRE_LEVEL_ERROR 2u
 
+#define MW_WIRE_MODE_IDLE 0u
+#define MW_WIRE_MODE_SAMPLING 1u
+#define MW_WIRE_MODE_REPLAYING 2u
+
 #define MW_WIRE_DATA_FLAG_GAP 1u
 #define MW_WIRE_DATA_FLAG_RAW 2u
 
@@ -159,10 +163,11 @@ static inline uint8_t *mw_wire_put_data(uint8_t *at, const mw_wire_data *head) {
 }
 
 /* Counters since boot or `reset_counters`; once a second while sampling and on request. */
-#define MW_WIRE_STATISTICS_HEAD_SIZE 64u
+#define MW_WIRE_STATISTICS_HEAD_SIZE 65u
 
 typedef struct {
     uint64_t time_us; /* device time */
+    uint8_t mode; /* mode; sampling ends with a statistics frame that says idle */
     uint32_t processed; /* samples through the network */
     uint32_t missed; /* ticks at which the IMU had no sample */
     uint32_t dropped; /* samples lost because the queue was full */
@@ -182,6 +187,7 @@ typedef struct {
 
 static inline uint8_t *mw_wire_put_statistics(uint8_t *at, const mw_wire_statistics *head) {
     at = mw_wire_put_u(at, head->time_us, 8u);
+    at = mw_wire_put_u(at, head->mode, 1u);
     at = mw_wire_put_u(at, head->processed, 4u);
     at = mw_wire_put_u(at, head->missed, 4u);
     at = mw_wire_put_u(at, head->dropped, 4u);

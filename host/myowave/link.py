@@ -20,6 +20,7 @@ from myowave.wire import DEFINITION, Decoder, Encoder, Frame
 BAUD = 1_000_000
 # QEMU looks for someone on its pty once a second, so an answer may take that long.
 ANSWER_TIMEOUT_S = 3.0
+IDENTIFY_ATTEMPTS = 2
 _STATUS_NAME = {value: name for name, value in DEFINITION.status.items()}
 
 
@@ -92,6 +93,7 @@ class Statistics:
     """The counters of a statistics frame; what each means is in `wire.toml`."""
 
     time_us: int
+    mode: int
     processed: int
     missed: int
     dropped: int
@@ -272,8 +274,7 @@ class Device:
         LinkError
             If nothing that speaks this protocol version answers.
         """
-        self.send("identify")
-        frame = self._await("identity", lambda frame: frame.name == "identity")
+        frame = self._await_identity()
         version, expected = frame["protocol_version"], DEFINITION.limits["version"]
         if version != expected:
             raise LinkError(
@@ -281,6 +282,21 @@ class Device:
                 "flash it again with 'myowave flash'"
             )
         return Identity.from_frame(frame)
+
+    def _await_identity(self) -> Frame:
+        # Asked more than once: what goes over a line just plugged in may be lost.
+        for attempt in range(IDENTIFY_ATTEMPTS):
+            self.send("identify")
+            try:
+                return self._await(
+                    "identity",
+                    lambda frame: frame.name == "identity",
+                    ANSWER_TIMEOUT_S / IDENTIFY_ATTEMPTS,
+                )
+            except LinkError:
+                if attempt + 1 == IDENTIFY_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
 
     def require_model(self, sha256: str) -> Identity:
         """Return the identity; raise LinkError when the board runs another model than `sha256`."""

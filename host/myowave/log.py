@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from myowave.errors import LinkError, RecordingError
 from myowave.link import Device, Identity, Statistics
-from myowave.wire import Frame, FrameError
+from myowave.wire import DEFINITION, Frame, FrameError
 from myowave.wire.codec import SEQUENCE_RANGE, decode_body
 
 MAGIC = b"MYOWAVE-LOG-1\n"
@@ -35,6 +35,7 @@ POLL_S = 0.05
 # A board that samples sends a frame every 20 ms.
 SILENCE_S = 3.0
 RETRY_S = 0.25
+_IDLE = DEFINITION.mode["idle"]
 _KIND_FRAME = 0
 _KIND_EVENT = 1
 _HEAD = struct.Struct("<Bd")
@@ -242,9 +243,12 @@ class Logger:
         """Log while the port is there; return when the log is to end."""
         heard = time.monotonic()
         while not self._finished(stop, started):
-            if device.frames():
+            frames = device.frames()
+            if frames:
                 heard = time.monotonic()
-            elif time.monotonic() - heard > SILENCE_S and not self._still_sampling(device):
+            stopped = any(frame.name == "statistics" and frame["mode"] == _IDLE for frame in frames)
+            silent = time.monotonic() - heard > SILENCE_S
+            if (stopped or silent) and not self._still_sampling(device):
                 self.progress.note = self.progress.note or "the board has stopped"
                 stop.set()
             self.progress.lost_frames = self._lost_before + device.decoder.lost
@@ -373,9 +377,7 @@ def read_log(path: Path) -> LogData:
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise RecordingError(
-                    f"{path}: is no MyoWave log, expected one made by 'myowave log'"
-                )
+                raise RecordingError(f"{path}: not a log, expected one made by 'myowave log'")
             for run in _runs(file.read):
                 parts.add(run)
     except OSError as error:
@@ -488,7 +490,7 @@ class _Parts:
             host_s=per_frame([host_s for host_s, _, _ in frames], np.float64),
             predictions=np.vstack([frame["predictions"] for _, _, frame in frames])
             if frames
-            else np.zeros((0, 0), dtype=np.int8),
+            else np.zeros((0, len(self.identity.muscles) if self.identity else 0), dtype=np.int8),
             warm_up=within < per_frame([frame["warm_up"] for _, _, frame in frames], np.int64),
             missing=np.where(same_run, tick - previous - 1, gap),
             counts=counts,

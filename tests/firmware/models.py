@@ -62,7 +62,17 @@ def movement(samples: int, seed: int = 0) -> NDArray[np.int16]:
     return counts
 
 
+_EXPECTED: dict[tuple[Path, bytes], NDArray[np.int8]] = {}
+
+
 def expected(model: Path, counts: NDArray[np.int16]) -> NDArray[np.int8]:
     """Return what the native engine predicts on `counts` from a fresh start."""
+    key = (model, counts.tobytes())
+    if key not in _EXPECTED:
+        _EXPECTED[key] = _run_native(model, counts)
+    return _EXPECTED[key]
+
+
+def _run_native(model: Path, counts: NDArray[np.int16]) -> NDArray[np.int8]:
     card, tflite = load_model_dir(model)
     return NativeEngine(tflite).run(card.input_scaling().apply(counts))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,14 @@ from myowave.imu import IMUS
 from myowave.link import Device, open_port
 from myowave.model_card import load_card
 from myowave.virtual import VirtualBoard
-from myowave.wire import DEFINITION
+from myowave.wire import DEFINITION, Frame
 from tests.firmware.models import IMU, expected, movement
 
 RF = 512
 EMULATED = ["native", "cortex_m4"]
 
 
-def stream(device: Device, seconds: float = 60.0) -> list:
+def stream(device: Device, seconds: float = 60.0) -> list[Frame]:
     """Start the board and return its data frames until it says that its IMU has ended."""
     device.start()
     frames = []
@@ -37,11 +38,11 @@ def stream(device: Device, seconds: float = 60.0) -> list:
     pytest.fail(f"the board did not stop within {seconds} s")
 
 
-def joined(frames: list, field: str) -> np.ndarray:
+def joined(frames: list[Frame], field: str) -> np.ndarray:
     return np.vstack([frame[field] for frame in frames])
 
 
-def ticks(frames: list) -> np.ndarray:
+def ticks(frames: list[Frame]) -> np.ndarray:
     return np.concatenate([f["first_tick"] + np.arange(f["count"]) for f in frames])
 
 
@@ -126,7 +127,7 @@ def test_loop_plays_on(board, model, counts):
     short = counts[:1010]
     with board(counts=short, loop=True) as virtual, Device.open(virtual.port) as device:
         device.start()
-        frames = []
+        frames: list[Frame] = []
         while sum(f["count"] for f in frames) < 2500:
             frames += [f for f in device.frames(0.2) if f.name == "data"]
         device.stop()
@@ -186,9 +187,9 @@ def test_commands_a_board_does_not_take_are_answered(board):
         assert device.ping(5) <= device.ping(6)
 
 
-def _some_identity() -> dict:
+def _some_identity() -> dict[str, Any]:
     fields = DEFINITION.frames["identity"].fields
-    other = {"bytes": bytes(32), "string": "", "strings": []}
+    other: dict[str, Any] = {"bytes": bytes(32), "string": "", "strings": []}
     return {field.name: other.get(field.type, 1) for field in fields}
 
 
@@ -215,7 +216,7 @@ def test_backlog_drops_whole_batches_and_counts_them(board, model):
             time.sleep(0.0001)
         device.send("start")
         time.sleep(1.0)
-        frames: list = []
+        frames: list[Frame] = []
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and not any(f.name == "text" for f in frames):
             frames += device.frames(0.2)
@@ -261,7 +262,7 @@ class NoisyPort:
                 if kind == 0:
                     out.append(byte ^ (1 << self._rng.integers(8)))
                 elif kind == 1:
-                    out += self._rng.bytes(self._rng.integers(1, 9)) + bytes([byte])
+                    out += self._rng.bytes(int(self._rng.integers(1, 9))) + bytes([byte])
             else:
                 out.append(byte)
         return bytes(out)
@@ -278,7 +279,7 @@ class NoisyPort:
 def test_a_noisy_line_loses_frames_but_never_lies(board, model, counts, seed):
     with board() as virtual:
         device = Device(NoisyPort(virtual.port, seed, 3e-4), virtual.port)  # type: ignore[arg-type]
-        frames: list = []
+        frames: list[Frame] = []
         device.listen(frames.append)
         for _ in range(20):
             device.send("set_raw", on=1)
@@ -368,7 +369,8 @@ def test_the_board_ends_with_its_parent(model, name):
     """A killed `virtual` leaves no emulator behind."""
     script = (
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[3])\n"
-        "from tests.firmware.models import IMU, movement; from myowave.virtual import VirtualBoard\n"
+        "from tests.firmware.models import IMU, movement\n"
+        "from myowave.virtual import VirtualBoard\n"
         "board = VirtualBoard(movement(100), IMU, Path(sys.argv[1]), sys.argv[2]); board.start()\n"
         "print(board._process.pid, flush=True); time.sleep(60)\n"
     )

@@ -1,5 +1,7 @@
 """The Python codec: round trips, and damage that costs only the frames it hits."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -67,7 +69,7 @@ def test_lost_frames_are_counted(kept, first):
         encoded = encoder.encode("ping", token=0)
         if keep:
             decoder.feed(encoded)
-    # Loss shows when a later frame arrives: what is lost before the first and after the last is not.
+    # Loss shows when a later frame arrives, and the first frame says nothing of those before.
     inner = np.trim_zeros(kept)
     assert decoder.lost == len(inner) - sum(inner)
 
@@ -81,7 +83,7 @@ def test_a_board_that_starts_anew_is_no_loss():
 
 @pytest.mark.parametrize("name", list(DEFINITION.frames))
 def test_every_wrong_length_is_refused(name):
-    values = {
+    values: dict[str, Any] = {
         field.name: {"bytes": b"\1" * field.length, "string": "text", "strings": ["a", "b"]}.get(
             field.type, 1
         )

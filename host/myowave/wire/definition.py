@@ -84,7 +84,7 @@ class Definition:
     ----------
     limits : dict of str to int
         The `[protocol]` table: version, maximum payload, batch sizes, windows.
-    status, level, data_flags : dict of str to int
+    status, level, mode, data_flags : dict of str to int
         Named values of the fields of the same name.
     frames : dict of str to FrameSpec
         By name.
@@ -95,6 +95,7 @@ class Definition:
     limits: dict[str, int]
     status: dict[str, int]
     level: dict[str, int]
+    mode: dict[str, int]
     data_flags: dict[str, int]
     frames: dict[str, FrameSpec]
     by_type: dict[int, FrameSpec]
@@ -139,6 +140,7 @@ def load_definition(path: Path = WIRE_TOML) -> Definition:
         limits=table["protocol"],
         status=table["status"],
         level=table["level"],
+        mode=table["mode"],
         data_flags=table["data_flags"],
         frames=frames,
         by_type=by_type,

@@ -47,6 +47,7 @@ def c_header(definition: Definition) -> str:
     for prefix, values in (
         ("STATUS", definition.status),
         ("LEVEL", definition.level),
+        ("MODE", definition.mode),
         ("DATA_FLAG", definition.data_flags),
         ("TYPE", {spec.name: spec.type for spec in definition.frames.values()}),
     ):
@@ -200,6 +201,7 @@ def protocol_table(definition: Definition) -> str:
     for title, values in (
         ("status", definition.status),
         ("level", definition.level),
+        ("mode", definition.mode),
         ("data_flags", definition.data_flags),
     ):
         lines += ["", f"## `{title}`", "", "| name | value |", "| --- | --- |"]
