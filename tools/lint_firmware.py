@@ -32,6 +32,8 @@ def main() -> int:
         "--",
         "-std=c11",
         "-D_GNU_SOURCE",
+        '-DMW_BOARD_NAME="native"',
+        '-DMW_BOARD_NAME="native"',
         "-Wall",
         "-Wextra",
         "-Wconversion",

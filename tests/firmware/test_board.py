@@ -1,9 +1,12 @@
 """The whole firmware as a board that runs here: samples in, frames out, commands obeyed."""
 
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -398,3 +401,28 @@ def _alive(pid: int) -> bool:
 
 def test_the_board_table():
     assert {"native", "cortex_m3", "cortex_m4", "cortex_m7", "cortex_m55"} <= boards().keys()
+
+
+def test_a_port_url_is_a_port(board, model, counts):
+    """Anything `serial.serial_for_url` opens will do: here a TCP server in front of the board."""
+    with board(virtual_clock=False) as virtual, socket.create_server(("127.0.0.1", 0)) as server:
+        done = threading.Event()
+        bridge = threading.Thread(target=_serve_tcp, args=(server, virtual.port, done))
+        bridge.start()
+        with Device.open(f"socket://127.0.0.1:{server.getsockname()[1]}") as device:
+            assert np.array_equal(device.replay(counts[:200]), expected(model, counts[:200]))
+        done.set()
+        bridge.join()
+
+
+def _serve_tcp(server: socket.socket, port: str, done: threading.Event) -> None:
+    connection, _ = server.accept()
+    line = os.open(port, os.O_RDWR | os.O_NOCTTY)
+    while not done.is_set():
+        readable, _, _ = select.select([connection.fileno(), line], [], [], 0.05)
+        if connection.fileno() in readable:
+            os.write(line, connection.recv(4096))
+        if line in readable:
+            connection.sendall(os.read(line, 4096))
+    connection.close()
+    os.close(line)

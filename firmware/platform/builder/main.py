@@ -89,7 +89,7 @@ else:
     env.Replace(LDSCRIPT_PATH=str(project / "firmware" / "ports" / port / "link.ld"))
 
 firmware = project / "firmware"
-env.Append(CPPPATH=[str(firmware), *(str(firmware / d) for d in ("app", "engine")), str(model)])
+env.Append(CPPPATH=[*(str(firmware / d) for d in ("app", "drivers", "engine")), str(model)])
 for folder in ("app", "drivers", "engine", f"ports/{port}"):
     env.BuildSources(f"$BUILD_DIR/firmware/{folder}", str(firmware / folder))
 env.BuildSources("$BUILD_DIR/model", str(model), src_filter="+<model_data.c>")

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "app.h"
-#include "drivers/stream_imu.h"
+#include "stream_imu.h"
 #include "port.h"
 
 /* Time to look again at a serial line that nobody has open. */

@@ -3,7 +3,7 @@
 
 #include "app.h"
 #include "clock.h"
-#include "drivers/stream_imu.h"
+#include "stream_imu.h"
 #include "handlers.h"
 #include "port.h"
 #include "soc.h"
