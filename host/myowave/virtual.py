@@ -123,7 +123,7 @@ class VirtualBoard:
         ToolError
             If the emulator is missing or the firmware does not come up.
         LinkError
-            If `link` exists and is no symbolic link.
+            If `link` exists and is no symbolic link, or cannot be made.
         """
         if self._link is not None and self._link.exists() and not self._link.is_symlink():
             raise LinkError(f"{self._link}: exists, expected a free path or a symbolic link")
@@ -136,9 +136,13 @@ class VirtualBoard:
                 f"{self._board.name}: the firmware did not come up within {BOOT_TIMEOUT_S:g} s"
             )
         if self._link is not None:
-            unfinished = self._link.with_name(f".{self._link.name}.{os.getpid()}")
-            unfinished.symlink_to(self.port)
-            unfinished.replace(self._link)
+            try:
+                _replace_link(self._link, self.port)
+            except OSError as error:
+                self.close()
+                raise LinkError(
+                    f"{self._link}: cannot put a link there ({error.strerror})"
+                ) from error
             self.port = str(self._link)
 
     def close(self) -> None:
@@ -182,6 +186,14 @@ class VirtualBoard:
                     self._process.kill()
                     self._process.wait()
             self._ready.set()
+
+
+def _replace_link(link: Path, target: str) -> None:
+    """Make `link` point to `target`, in one step for whoever waits for it."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = link.with_name(f".{link.name}.{os.getpid()}")
+    unfinished.symlink_to(target)
+    unfinished.replace(link)
 
 
 class _Feed:
