@@ -47,9 +47,9 @@ PACKAGES = (
     ("pyserial", "boards", "myowave"),
     ("cobs", "boards", "myowave"),
     ("pyarrow", "recordings", "myowave"),
-    ("platformio", "firmware builds", "myowave[firmware]"),
-    ("scons", "firmware builds", "myowave[firmware]"),
-    ("tflite-micro", "training, check on tflm", "myowave[train]"),
+    ("platformio", "firmware builds", ".[firmware] in the clone"),
+    ("scons", "firmware builds", ".[firmware] in the clone"),
+    ("tflite-micro", "training, check on tflm", ".[train] in the clone"),
 )
 # TensorFlow goes by two names.
 TENSORFLOW = ("tensorflow-cpu", "tensorflow")
@@ -65,7 +65,7 @@ def examine() -> list[Finding]:
     """Return every finding, in the order a reader wants."""
     findings = [_python()]
     findings += [_package((name,), use, extra) for name, use, extra in PACKAGES]
-    findings.append(_package(TENSORFLOW, "training", "myowave[train]"))
+    findings.append(_package(TENSORFLOW, "training", ".[train] in the clone"))
     findings += [_tool(command, use, package) for command, use, package in TOOLS]
     findings += [_arm_library(), _clone(), _scons(), _model()]
     return findings

@@ -118,7 +118,7 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
         )
     for module in ("platformio", "SCons"):
         if importlib.util.find_spec(module) is None:
-            raise ToolError(f"building needs {module}: pip install 'myowave[firmware]'")
+            raise ToolError(f"building needs {module}: pip install '.[firmware]' in the clone")
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not image.is_file():

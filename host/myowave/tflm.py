@@ -167,7 +167,7 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
         from tflite_micro.python.tflite_micro import runtime
     except ImportError as error:
         raise ToolError(
-            "running tflite-micro needs its package: pip install 'myowave[train]'"
+            "running tflite-micro needs its package: pip install '.[train]' in the clone"
         ) from error
     # All tensors at once and generous bookkeeping: more than the runtime's planner ever needs.
     tensors = sum(math.prod(tensor.shape) for tensor in graph.tensors if not tensor.constant)
