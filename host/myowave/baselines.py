@@ -1,5 +1,6 @@
 """What a model must beat: a linear model, itself on another trial's IMU, and no IMU at all."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def load_baselines(path: Path) -> Baselines:
             )
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or 'cannot be read'}") from None
-    except (KeyError, ValueError, EOFError) as error:
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: damaged baselines: {error}") from None
     outputs = result.intercept.shape
     if result.weights.shape[1:] != (6, *outputs) or result.mean_curve.shape[1:] != outputs:

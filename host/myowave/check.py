@@ -406,11 +406,14 @@ class MuscleAccuracy:
         After one gain fitted on the first two repetitions, by recording.
     baselines : dict of str to dict of str to Figures
         The same as `of_recordings` for each baseline that can be computed.
+    baselines_with_gain : dict of str to dict of str to Figures
+        The same as `with_gain` for each baseline.
     """
 
     of_recordings: dict[str, Figures] = field(default_factory=dict)
     with_gain: dict[str, Figures] = field(default_factory=dict)
     baselines: dict[str, dict[str, Figures]] = field(default_factory=dict)
+    baselines_with_gain: dict[str, dict[str, Figures]] = field(default_factory=dict)
 
 
 @dataclass
@@ -531,6 +534,10 @@ def judge(
                 row.baselines.setdefault(baseline, {})[name] = accuracy(
                     values[rows, column], recorded
                 )
+                with contextlib.suppress(RecordingError):
+                    row.baselines_with_gain.setdefault(baseline, {})[name] = accuracy_with_gain(
+                        values[rows, column], recorded
+                    )
     return result
 
 

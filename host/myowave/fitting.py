@@ -128,7 +128,8 @@ def fit_network(
             histories.append(run.history)
             for step in range(1, fit.steps + 1):
                 run.step(step)
-                evaluate = step % fit.evaluate_every == 0 or step == fit.steps or interrupted()
+                stop = interrupted()
+                evaluate = stop or step % fit.evaluate_every == 0 or step == fit.steps
                 if evaluate:
                     score = run.evaluate(step)
                     if best is None or score > best[0]:
@@ -143,7 +144,7 @@ def fit_network(
                             best[0] if best is not None and validation else None,
                         )
                     )
-                if interrupted() or (evaluate and run.has_stalled(step)):
+                if stop or (evaluate and run.has_stalled(step)):
                     break
             if interrupted():
                 break
@@ -264,7 +265,7 @@ class _Run:
 
     def averaged_weights(self) -> Weights:
         """Return a copy of the averaged weights."""
-        return [np.array(weight) for weight in self.average]
+        return [weight.numpy().copy() for weight in self.average]
 
     def _correlation(self, chunks: Batch) -> float:
         parts = [

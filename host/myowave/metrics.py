@@ -103,10 +103,11 @@ def median_figures(figures: Sequence[Mapping[str, float | None]]) -> Figures:
 
 def correlation(predicted: NDArray[np.floating], recorded: NDArray[np.floating]) -> float:
     """Return Pearson's correlation of two (n,) arrays, 0 where one is constant."""
+    if np.ptp(predicted) == 0.0 or np.ptp(recorded) == 0.0:
+        return 0.0
     a = predicted - predicted.mean()
     b = recorded - recorded.mean()
-    scale = float(np.sqrt(np.dot(a, a) * np.dot(b, b)))
-    return float(np.dot(a, b)) / scale if scale > 0.0 else 0.0
+    return float(np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b)))
 
 
 def lag_ms(

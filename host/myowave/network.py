@@ -29,7 +29,7 @@ try:
     import tensorflow as tf
 except ModuleNotFoundError as error:
     raise ToolError(
-        f"training needs {error.name}, install it with: pip install 'myowave[train]'"
+        f"training needs {error.name}, install it with: pip install '.[train]' in the clone"
     ) from None
 
 __all__ = [
@@ -116,8 +116,10 @@ class TimeConvolution(keras.layers.Layer):  # type: ignore[misc]
             inputs[:, start : start + (n - 1) * self.stride + 1 : self.stride]
             for start in range(0, span + 1, self.taps_apart)
         ]
-        gathered = tf.concat(taps, axis=-1)
-        return tf.matmul(gathered, tf.reshape(self.kernel, (-1, self.filters)))
+        # One product of two matrices; over four axes it would be one small product a sample.
+        rows = tf.reshape(tf.concat(taps, axis=-1), (-1, self.n_taps * inputs.shape[-1]))
+        products = tf.matmul(rows, tf.reshape(self.kernel, (-1, self.filters)))
+        return tf.reshape(products, (-1, n, 1, self.filters))
 
     def get_config(self) -> dict[str, Any]:
         """Return what `model.keras` needs to make the layer again."""
