@@ -21,6 +21,7 @@ from rich.table import Table
 
 from myowave.backends import EMULATED_CORES
 from myowave.check import load_recordings, replay
+from myowave.cli.output import print_table
 from myowave.compiler.reference import reference_network
 from myowave.cortex import measure
 from myowave.engine import NativeEngine
@@ -222,7 +223,7 @@ def main() -> int:
             table.add_column(column.replace("_", " "), justify="right")
         for name, figures in results["cores"].items():
             table.add_row(name, *(f"{figures[column]:.0f}" for column in columns))
-        console.print(table)
+        print_table(table)
     for name in wanted:
         if name != "cores":
             for key, value in results[name].items():

@@ -47,9 +47,9 @@ PACKAGES = (
     ("pyserial", "boards", "myowave"),
     ("cobs", "boards", "myowave"),
     ("pyarrow", "recordings", "myowave"),
-    ("platformio", "firmware builds", ".[firmware] in the clone"),
-    ("scons", "firmware builds", ".[firmware] in the clone"),
-    ("tflite-micro", "training, check on tflm", ".[train] in the clone"),
+    ("platformio", "firmware builds", ".[firmware]"),
+    ("scons", "firmware builds", ".[firmware]"),
+    ("tflite-micro", "training, check on tflm", ".[train]"),
 )
 # TensorFlow goes by two names.
 TENSORFLOW = ("tensorflow-cpu", "tensorflow")
@@ -65,7 +65,7 @@ def examine() -> list[Finding]:
     """Return every finding, in the order a reader wants."""
     findings = [_python()]
     findings += [_package((name,), use, extra) for name, use, extra in PACKAGES]
-    findings.append(_package(TENSORFLOW, "training", ".[train] in the clone"))
+    findings.append(_package(TENSORFLOW, "training", ".[train]"))
     findings += [_tool(command, use, package) for command, use, package in TOOLS]
     findings += [_arm_library(), _clone(), _scons(), _model()]
     return findings
@@ -104,7 +104,7 @@ def _package(names: tuple[str, ...], use: str, extra: str) -> Finding:
             return Finding(name, importlib.metadata.version(name), use, "")
         except importlib.metadata.PackageNotFoundError:
             continue
-    return Finding(names[0], "", use, f"pip install '{extra}'")
+    return Finding(names[0], "", use, f"in the clone: pip install '{extra}'")
 
 
 def _tool(command: str, use: str, package: str) -> Finding:
