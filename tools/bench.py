@@ -19,6 +19,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench_link import measure as measure_loggers
 from myowave.backends import EMULATED_CORES
 from myowave.check import load_recordings, replay
 from myowave.cli.output import print_table
@@ -37,8 +38,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FOLDER = REPOSITORY / "build" / "bench"
 MODEL_DIR = REPOSITORY / "models" / "sim_biceps"
 MYOWAVE = Path(sys.executable).with_name("myowave")
-LOG_S = 30
-BOARDS = 4
+LIVE_S = 60
 console = Console(highlight=False)
 Figures = dict[str, Any]
 
@@ -117,44 +117,22 @@ def check_speed(curls: Path | None) -> Figures:
     return figures
 
 
-def loggers() -> Figures:
-    """Log four boards at 1 kHz at once, each with its own `myowave log`; add up their CPU time."""
+def live_board() -> Figures:
+    """Run a virtual wearable for 60 s in real time and count what was lost."""
     card, _ = load_model_dir(MODEL_DIR)
-    recording = simulate(LOG_S + 10.0, 3)
     imu = imu_by_name(card.imu)
+    recording = simulate(LIVE_S + 5.0, 3)
     counts = to_counts(recording.acc, recording.gyro, imu)
-    boards = [
-        VirtualBoard(counts, imu, MODEL_DIR, "native", FOLDER / f"board{number}")
-        for number in range(BOARDS)
-    ]
-    processes = []
-    try:
-        for number, board in enumerate(boards):
-            board.start()
-            log = FOLDER / f"board{number}.mwlog"
-            log.unlink(missing_ok=True)
-            words = (
-                *("log", board.port, "-o", log, "--seconds", LOG_S, "--raw"),
-                *("--json", log.with_suffix(".json")),
-            )
-            processes.append(
-                subprocess.Popen([str(MYOWAVE), *map(str, words)], stdout=subprocess.DEVNULL)
-            )
-        cpu_s = 0.0
-        for process in processes:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            cpu_s += usage.ru_utime + usage.ru_stime
-    finally:
-        for board in boards:
-            board.close()
-    results = [json.loads((FOLDER / f"board{number}.json").read_text()) for number in range(BOARDS)]
+    log = FOLDER / "live.mwlog"
+    log.unlink(missing_ok=True)
+    with VirtualBoard(counts, imu, MODEL_DIR, "cortex_m4") as board:
+        _call("log", board.port, "-o", log, "--seconds", LIVE_S, "--json", FOLDER / "live.json")
+    result = json.loads((FOLDER / "live.json").read_text())
+    counters = result["statistics"]
     return {
-        "boards": BOARDS,
-        "seconds": LOG_S,
-        "samples": sum(result["samples"] for result in results),
-        "lost_frames": sum(result["lost_frames"] for result in results),
-        "percent_of_one_core": 100.0 * cpu_s / LOG_S,
+        "seconds": LIVE_S,
+        **{name: counters[name] for name in ("processed", "missed", "dropped", "overruns")},
+        "lost_frames": result["lost_frames"],
     }
 
 
@@ -202,7 +180,8 @@ def main() -> int:
         "native": native_engine,
         "import": trigno_import,
         "check": lambda: check_speed(curls if (curls / "quality.csv").is_file() else None),
-        "log": loggers,
+        "live": live_board,
+        "log": lambda: measure_loggers(boards=4, seconds=30.0, model=MODEL_DIR),
     }
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(sections)}; all when none")
