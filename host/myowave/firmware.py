@@ -1,6 +1,5 @@
 """Boards and firmware images: the board table, and builds through PlatformIO, kept by content."""
 
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -119,6 +118,9 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
     for module in ("platformio", "SCons"):
         if importlib.util.find_spec(module) is None:
             raise ToolError(f"building needs {module}: pip install '.[firmware]' in the clone")
+    # Not at the top: Windows has none, and people log there too.
+    import fcntl
+
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not image.is_file():

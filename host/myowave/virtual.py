@@ -29,6 +29,7 @@ from myowave.imu import Imu, imu_by_name, to_counts
 from myowave.wire import DEFINITION, Decoder, Encoder
 
 BOOT_TIMEOUT_S = 20.0
+SEND_TIMEOUT_S = 5.0
 _BATCH = DEFINITION.limits["imu_batch"]
 # A batch in flight while the board takes its first sample must still find its place free.
 _AHEAD = DEFINITION.limits["imu_window"] - _BATCH
@@ -165,6 +166,7 @@ class VirtualBoard:
 
     def _run(self) -> None:
         near, far = socket.socketpair()
+        near.settimeout(SEND_TIMEOUT_S)
         try:
             self._process, self.port = _launch(
                 self._board, self._image, far.fileno(), self._virtual_clock
@@ -349,12 +351,14 @@ def _start(command: list[str], keep: tuple[int, ...]) -> subprocess.Popen[str]:
     )
 
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Linux only; elsewhere a killed `virtual` leaves its emulator behind.
+    if hasattr(_LIBC, "prctl"):
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def virtual_board(

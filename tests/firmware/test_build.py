@@ -22,7 +22,7 @@ from myowave.paths import REPOSITORY
 from myowave.wire import Decoder, Frame, encode_frame
 from tests.firmware.models import expected
 
-CORTEX = ["cortex_m3", "cortex_m4", "cortex_m7", "cortex_m55"]
+CORTEX = [name for name, board in boards().items() if board.toolchain == "arm-none-eabi-"]
 
 
 @pytest.fixture(scope="session")
