@@ -18,6 +18,7 @@ import pytest
 from myowave.errors import ConfigError, ToolError
 from myowave.firmware import board_by_name, boards, build_firmware
 from myowave.link import Device
+from myowave.model_card import load_card
 from myowave.paths import REPOSITORY
 from myowave.wire import Decoder, Frame, encode_frame
 from tests.firmware.models import expected
@@ -158,13 +159,13 @@ def test_unknown_board():
 class Sanitized:
     """The `native` board's process with both lines in the test's hands."""
 
-    def __init__(self, image: Path) -> None:
+    def __init__(self, image: Path, *options: str) -> None:
         self.serial, serial_far = socket.socketpair()
         self.imu, imu_far = socket.socketpair()
         self.process = subprocess.Popen(
             [
                 *(image, "--serial", str(serial_far.fileno()), "--imu", str(imu_far.fileno())),
-                "--virtual-clock",
+                *options,
             ],
             pass_fds=(serial_far.fileno(), imu_far.fileno()),
             stderr=subprocess.PIPE,
@@ -235,16 +236,48 @@ def spoiled(rng: np.random.Generator, names: tuple[str, ...]) -> bytes:
 def test_no_bytes_on_either_line_break_the_board(model, seed):
     image = build_firmware(board_by_name("native"), model, sanitize=True)
     rng = np.random.default_rng(seed)
-    board = Sanitized(image)
+    board = Sanitized(image, "--virtual-clock")
     commands = ("identify", "start", "stop", "set_raw", "reset_counters", "ping", "replay",
                 "get_statistics", "replay_samples")  # fmt: skip
-    for _ in range(300):
+    for _ in range(2000):
         board.serial.sendall(spoiled(rng, commands))
         board.imu.sendall(spoiled(rng, ("imu_describe", "imu_samples")))
         board.drain()
     statistics = board.ask(b"\0" + encode_frame("get_statistics", 0), "statistics")
     assert board.ask(encode_frame("ping", 1, token=77), "pong")["token"] == 77
     assert statistics["rx_frames"] > 0
+    assert board.close() == b""
+
+
+def test_an_imu_that_goes_silent_and_comes_back(model):
+    """Real time: held back ticks are missed at last, and the clock goes on without them."""
+    board = Sanitized(build_firmware(board_by_name("native"), model, sanitize=True))
+    card = load_card(model)
+    lsb = {"acc_lsb_m_s2": 1.0, "gyro_lsb_rad_s": 1.0}
+    board.imu.sendall(encode_frame("imu_describe", 0, imu=card.imu, **lsb))
+
+    def feed(first: int, count: int) -> None:
+        for at in range(first, first + count, 10):
+            values = np.full((10, 6), at)
+            board.imu.sendall(encode_frame("imu_samples", 0, first=at, count=10, counts=values))
+
+    feed(0, 110)
+    credits = Decoder()
+    while len(credits.feed(board.imu.recv(4096))) == 0:
+        pass
+    assert board.ask(encode_frame("start", 0), "acknowledge")["status"] == 0
+    seen = 0
+    while seen < 110:  # the last ten are no full batch: they are sent without waiting for more
+        seen += board.ask(b"", "data")["count"]
+    while (missed := board.ask(encode_frame("get_statistics", 0), "statistics")["missed"]) == 0:
+        pass
+    # Well ahead of the board's clock, which the newest credit tells.
+    at = credits.feed(board.imu.recv(65536))[-1]["next"] + 500
+    feed(at, 30)
+    frame = board.ask(b"", "data")
+    assert (frame["first_tick"], frame["gap_ticks"]) == (at, at - 110)
+    assert frame["warm_up"] == frame["count"]
+    assert missed <= at - 110
     assert board.close() == b""
 
 
