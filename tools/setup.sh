@@ -62,8 +62,8 @@ if [ ! -x "$venv/bin/python" ]; then
     "$python" -m venv "$venv"
 fi
 say "installing Python packages (a few minutes the first time)"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 
 # --- PlatformIO without its registry -------------------------------------------------------------
 "$venv/bin/python" tools/setup_platformio.py
