@@ -157,7 +157,8 @@ def operators(tflite: bytes) -> dict[str, int]:
 def require_operators(tflite: bytes) -> None:
     """Raise ModelError, with the remedy, if the graph holds an operator of no exact meaning."""
     found = operators(tflite)
-    for name in found:
+    # Those with a known remedy first: what else is in the graph is often their consequence.
+    for name in sorted(found, key=lambda name: name not in _REFUSED):
         if name not in ALLOWED_OPERATORS:
             remedy = _REFUSED.get(
                 name, f"the export knows {', '.join(sorted(ALLOWED_OPERATORS))} only"

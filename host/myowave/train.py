@@ -237,8 +237,8 @@ def calibrate_gain(
     power = np.sum(predicted * predicted, axis=0, dtype=np.float64)
     both = np.sum(predicted * recorded, axis=0, dtype=np.float64)
     gains = np.where(power > 0.0, both / np.maximum(power, 1e-12), 1.0)
-    layer.kernel.assign(np.array(layer.kernel) * gains)
-    layer.bias.assign(np.array(layer.bias) * gains)
+    layer.kernel.assign(layer.kernel * gains)
+    layer.bias.assign(layer.bias * gains)
     return [float(gain) for gain in gains]
 
 
@@ -323,7 +323,7 @@ def _target_of(split: Split, config: TrainConfig) -> dict[str, Any]:
     envelope = recording_envelope(split.train[0], config.target.envelope)
     return {
         "signal": "sEMG envelope as a fraction of the subject's reference",
-        **dataclasses.asdict(config.target.envelope),
+        **config_to_dict(config.target.envelope),
         "filter_delay_ms": envelope.delay_ms,
         "delay_ms": config.target.delay_ms,
         "reference": config.target.reference,
@@ -333,7 +333,7 @@ def _target_of(split: Split, config: TrainConfig) -> dict[str, Any]:
 def _architecture_of(network: NetworkConfig, model: Any) -> dict[str, Any]:
     return {
         "kind": "gated WaveNet",
-        **dataclasses.asdict(network),
+        **config_to_dict(network),
         "receptive_field": network.receptive_field,
         "phases": network.phases,
         "parameters": int(model.count_params()),

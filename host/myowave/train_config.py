@@ -320,10 +320,10 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     return _build(TrainConfig, values, "")
 
 
-def config_to_dict(config: TrainConfig) -> dict[str, Any]:
-    """Return the configuration as JSON-able nested dictionaries, which `config_from_dict` reads.
+def config_to_dict(config: TrainConfig | NetworkConfig | EnvelopeConfig) -> dict[str, Any]:
+    """Return a configuration as JSON-able nested dictionaries.
 
-    What is None is left out, as it is in TOML.
+    `config_from_dict` reads a whole one back. What is None is left out, as it is in TOML.
     """
 
     def plain(value: Any) -> Any:

@@ -206,9 +206,11 @@ def test_faster_playing_turns_faster():
 def test_channel_scales_cover_the_data_and_leave_room_for_other_mountings():
     rng = np.random.default_rng(0)
     imu = rng.standard_normal((50_000, 6)).astype(np.float32) * [9.0, 3.0, 0.1, 2.0, 0.0, 0.5]
-    scales = channel_scales([Series("a", imu.astype(np.float32), np.zeros((50_000, 1)))])
+    scales = channel_scales(
+        [Series("a", imu.astype(np.float32), np.zeros((50_000, 1), np.float32))]
+    )
     assert np.all(scales > np.percentile(np.abs(imu), 99.9, axis=0))
     np.testing.assert_allclose(scales[2], scales[0] / 2, rtol=1e-3)
     np.testing.assert_allclose(scales[4], scales[3] / 2, rtol=1e-3)
     with pytest.raises(RecordingError, match="zero throughout"):
-        channel_scales([Series("a", np.zeros((10, 6), np.float32), np.zeros((10, 1)))])
+        channel_scales([Series("a", np.zeros((10, 6), np.float32), np.zeros((10, 1), np.float32))])

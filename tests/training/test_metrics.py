@@ -83,13 +83,18 @@ def test_gain_is_fitted_on_the_first_repetitions_and_judged_on_the_rest():
     figures = metrics.accuracy_with_gain(late_wrong, recorded)
     assert figures["fitted_s"] == pytest.approx(4.0, rel=0.05)
     assert figures["gain"] == pytest.approx(2.0)
+    assert figures["fitted_s"] is not None
     rest = slice(round(figures["fitted_s"] * 1000), None)
     expected = metrics.accuracy(2.0 * late_wrong[rest], recorded[rest])
     assert figures["rmse"] == pytest.approx(expected["rmse"])
 
 
 def test_medians_leave_out_what_is_missing():
-    rows = [{"r": 0.1, "lag_ms": None}, {"r": 0.5, "lag_ms": 4.0}, {"r": 0.7, "lag_ms": None}]
+    rows: list[metrics.Figures] = [
+        {"r": 0.1, "lag_ms": None},
+        {"r": 0.5, "lag_ms": 4.0},
+        {"r": 0.7, "lag_ms": None},
+    ]
     assert metrics.median_figures(rows) == {"r": 0.5, "lag_ms": 4.0}
     assert metrics.median_figures([]) == {}
 

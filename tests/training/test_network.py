@@ -82,9 +82,9 @@ def test_predictions_depend_on_the_receptive_field_and_on_nothing_else(network):
 
 def test_taps_and_native_convolution_are_the_same_sums():
     x = samples(40)[None, :, None]
-    for options in ({"kernel": 3, "dilation": 5}, {"kernel": 4, "stride": 4}):
-        native = TimeConvolution(7, **options)
-        taps = TimeConvolution(7, taps=True, **options)
+    for kernel, dilation, stride in ((3, 5, 1), (4, 1, 4), (2, 1, 3)):
+        native = TimeConvolution(7, kernel, dilation, stride)
+        taps = TimeConvolution(7, kernel, dilation, stride, taps=True)
         expected = native(x)
         taps.build(x.shape)
         taps.set_weights(native.get_weights())
