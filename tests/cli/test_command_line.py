@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import typer
 
 from myowave.cli import main
 from myowave.cli.app import build_app
@@ -28,7 +27,7 @@ COMMANDS = (
 
 
 def test_every_command_is_there_in_the_order_of_a_users_path():
-    assert tuple(typer.main.get_command(build_app()).commands) == COMMANDS
+    assert tuple(command.name for command in build_app().registered_commands) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
