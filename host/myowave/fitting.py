@@ -103,6 +103,9 @@ def fit_network(
 ) -> Fitted:
     """Train the network.
 
+    With `fit.refit`, the validation recordings only tell how many steps to take; the network is
+    then trained again, from the same seed, on them as well.
+
     Ctrl-C ends training after the step under way and returns the best weights so far; a second one
     is an ordinary KeyboardInterrupt.
 
@@ -121,6 +124,16 @@ def fit_network(
     best: tuple[float, Weights, int, int] | None = None
     histories: list[History] = []
     fit = config.fit
+    refit = fit.refit and bool(validation)
+    steps_at_most = (fit.seeds + refit) * fit.steps
+
+    def report(done: int, run: _Run) -> None:
+        if progress is not None:
+            held_out = run.history.validation_r
+            best_r = best[0] if best is not None and validation else None
+            latest = held_out[-1] if held_out else None
+            progress(Progress(done, steps_at_most, run.latest_loss, latest, best_r))
+
     with _interruptible() as interrupted:
         for number in range(fit.seeds):
             seed = config.seed + number
@@ -134,23 +147,23 @@ def fit_network(
                     score = run.evaluate(step)
                     if best is None or score > best[0]:
                         best = (score, run.averaged_weights(), step, seed)
-                if progress is not None:
-                    progress(
-                        Progress(
-                            number * fit.steps + step,
-                            fit.seeds * fit.steps,
-                            run.latest_loss,
-                            run.history.validation_r[-1] if run.history.validation_r else None,
-                            best[0] if best is not None and validation else None,
-                        )
-                    )
+                report(number * fit.steps + step, run)
                 if stop or (evaluate and run.has_stalled(step)):
                     break
             if interrupted():
                 break
+        assert best is not None  # the first seed's last step is always evaluated
+        _, weights, best_step, best_seed = best
+        if refit and not interrupted():
+            run = _Run([*train, *validation], [], scales, config, best_seed)
+            for step in range(1, best_step + 1):
+                run.step(step)
+                report(fit.seeds * fit.steps + step, run)
+                if interrupted():
+                    break
+            else:
+                weights = run.averaged_weights()
         was_interrupted = interrupted()
-    assert best is not None  # the first seed's last step is always evaluated
-    _, weights, best_step, best_seed = best
     return Fitted(
         weights, best_step, best_seed, histories, was_interrupted, time.monotonic() - started
     )
@@ -202,6 +215,9 @@ class _Run:
         # A network that starts at the usual height does not spend its first steps getting there.
         usual = np.mean(np.concatenate([item.target for item in train]), axis=0)
         self.model.get_layer("head_envelope").bias.assign(usual)
+        # Neighbouring taps of the first convolution see nearly the same sample: start as a mean.
+        front = self.model.get_layer("front").kernel
+        front.assign(tf.broadcast_to(tf.reduce_mean(front, axis=0, keepdims=True), front.shape))
         self.average = [tf.Variable(weight) for weight in self.model.trainable_variables]
         self.optimizer = keras.optimizers.AdamW(
             learning_rate=fit.learning_rate,

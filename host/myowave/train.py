@@ -133,7 +133,7 @@ def train(
     fitted = fit_network(train_set, validation_set, scales, config, progress)
     model = stream_network(config.network, len(muscles))
     model.set_weights(fitted.weights)
-    gain = calibrate_gain(model, train_set + validation_set, scales)
+    gain = calibrate_gain(model, train_set + validation_set, scales, config.fit.peak_share)
 
     say("exporting to int8 and verifying against tflite-micro")
     tflite, quantization, verification = _export(
@@ -224,22 +224,28 @@ def select_by_quality(
 
 
 def calibrate_gain(
-    model: Any, series: Sequence[Series], scales: NDArray[np.floating]
+    model: Any, series: Sequence[Series], scales: NDArray[np.floating], peak_share: float
 ) -> list[float]:
-    """Scale the last layer so that predictions have, by least squares, the size of the targets.
+    """Scale the last layer so that predictions have the size asked for; return one gain a muscle.
 
-    The gain-tolerant loss leaves the size of an example open within its tolerance; this settles it
-    on the fitted recordings, one gain a muscle. The gains are returned.
+    Between the gain of least squared error and the one that makes the 99th percentiles equal, over
+    all fitted recordings, geometrically by `peak_share`.
     """
     layer = model.get_layer("head_envelope")
     predicted = np.concatenate([predict_stream(model, scale_imu(s.imu, scales)) for s in series])
     recorded = np.concatenate([item.target for item in series])
-    power = np.sum(predicted * predicted, axis=0, dtype=np.float64)
-    both = np.sum(predicted * recorded, axis=0, dtype=np.float64)
-    gains = np.where(power > 0.0, both / np.maximum(power, 1e-12), 1.0)
+    gains = []
+    for ours, theirs in zip(predicted.T.astype(np.float64), recorded.T, strict=True):
+        power, peak = float(np.dot(ours, ours)), float(np.percentile(ours, 99))
+        if power > 0.0 and peak > 0.0:
+            least_squares = float(np.dot(ours, theirs)) / power
+            peaks = float(np.percentile(theirs, 99)) / peak
+            gains.append(least_squares ** (1.0 - peak_share) * peaks**peak_share)
+        else:
+            gains.append(1.0)
     layer.kernel.assign(layer.kernel * gains)
     layer.bias.assign(layer.bias * gains)
-    return [float(gain) for gain in gains]
+    return gains
 
 
 def _require_usable(recordings: Sequence[Recording], network: NetworkConfig) -> None:

@@ -179,7 +179,7 @@ class AugmentConfig:
 
     rotation_z_rad: float = 0.1
     tilt_rad: float = 0.05
-    time_stretch: float = 0.1
+    time_stretch: float = 0.5
     acc_gain: float = 0.0
     gyro_gain: float = 0.0
     noise: float = 0.0
@@ -210,25 +210,34 @@ class FitConfig:
         How much more an error at envelope 1.0 counts than one at rest.
     gain_tolerance : float
         The load in the hand scales the envelope of a whole set and is not in the IMU signal. An
-        example is therefore compared after the best gain from 1 / (1 + t) to 1 + t, so that the
-        network learns the shape and the usual size, not an average of sizes. 0 compares plainly.
+        example can be compared after the best gain from 1 / (1 + t) to 1 + t, so that the network
+        learns the shape and the usual size, not an average of sizes. 0 compares plainly.
+    peak_share : float
+        The size predictions are given at last, from 0, the one of least squared error, to 1, the
+        one at which their 99th percentile is the recorded one: what cannot be predicted is missing
+        from the peaks, and every gain that gives it back costs R².
     evaluate_every, patience : int
         Steps between evaluations on the validation recordings, and evaluations without a better
         one before training stops.
+    refit : bool
+        Whether to train again on training and validation recordings together, for as many steps
+        as were best on validation.
     seeds : int
         Networks trained from successive seeds; the best on validation is kept.
     """
 
-    steps: int = 400
+    steps: int = 800
     batch: int = 16
     chunk_ms: int = 4096
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     averaging: float = 0.99
     peak_weight: float = 0.0
-    gain_tolerance: float = 0.5
-    evaluate_every: int = 25
+    gain_tolerance: float = 0.0
+    peak_share: float = 0.5
+    evaluate_every: int = 40
     patience: int = 8
+    refit: bool = True
     seeds: int = 1
 
     def __post_init__(self) -> None:
@@ -240,6 +249,7 @@ class FitConfig:
         _between("fit.weight_decay", self.weight_decay, 0.0, 10.0)
         _between("fit.averaging", self.averaging, 0.0, 0.9999)
         _between("fit.peak_weight", self.peak_weight, 0.0, 100.0)
+        _between("fit.peak_share", self.peak_share, 0.0, 1.0)
         _between("fit.gain_tolerance", self.gain_tolerance, 0.0, 100.0)
 
 

@@ -77,6 +77,7 @@ def tiny_config() -> TrainConfig:
                 "learning_rate": 0.02,
                 "averaging": 0.9,
                 "evaluate_every": 10,
+                "refit": False,
             },
             "export": {"representative_windows": 30, "verification_windows": 6},
         }

@@ -98,6 +98,20 @@ def test_a_second_ctrl_c_is_an_ordinary_one(data, tiny_config):
         fit_network(train, validation, scales, tiny_config, press_twice)
 
 
+def test_refit_learns_from_the_validation_recordings_too(data, tiny_config):
+    train, validation, scales = data
+    reports: list[Progress] = []
+    config = with_fit(tiny_config, steps=20, refit=True)
+    fitted = fit_network(train, validation, scales, config, reports.append)
+    assert reports[-1].step == 20 + fitted.best_step <= reports[-1].steps == 40
+    alone = with_fit(tiny_config, steps=20, refit=False)
+    same = fit_network([*train, *validation], [], scales, alone)
+    assert fitted.histories[0].step == [10, 20]
+    if fitted.best_step == 20:
+        for one, two in zip(fitted.weights, same.weights, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
 def test_best_of_several_seeds_is_kept(data, tiny_config):
     train, validation, scales = data
     fitted = fit_network(train, validation, scales, with_fit(tiny_config, steps=10, seeds=2))
