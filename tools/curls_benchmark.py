@@ -100,8 +100,9 @@ def main() -> int:
         ]
         results[name] = runs
         _show(name, runs)
-        (out / "figures.json").write_text(json.dumps(results, indent=2) + "\n")
-    console.print(f"figures: {out.relative_to(REPOSITORY) / 'figures.json'}")
+        path = out / f"figures-{arguments.split}.json"
+        path.write_text(json.dumps(results, indent=2) + "\n")
+    console.print(f"figures: {path.relative_to(REPOSITORY)}")
     return 0
 
 

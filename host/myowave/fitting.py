@@ -26,6 +26,8 @@ Weights = list[NDArray[np.float32]]
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.05
 _GRADIENT_NORM = 1.0
+# XLA takes some 10 s to compile a step and then makes each several times faster.
+_STEPS_WORTH_COMPILING = 100
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,10 @@ class _Run:
         self.optimizer.exclude_from_weight_decay(var_names=["bias"])
         self.optimizer.build(self.model.trainable_variables)
         self.validation = _validation_chunks(validation, scales, self.sampler)
-        self._update = tf.function(self._update_eagerly, jit_compile=True)
+        compiled = fit.steps >= _STEPS_WORTH_COMPILING
+        self._update = tf.function(self._update_eagerly, jit_compile=compiled)
         self._predict = tf.function(
-            lambda inputs: self.model(inputs, training=False), jit_compile=True
+            lambda inputs: self.model(inputs, training=False), jit_compile=compiled
         )
         self._losses: list[float] = []
         self._best = -np.inf

@@ -61,7 +61,7 @@ class NetworkConfig:
     head_channels: int = 16
     front_kernel: int = 16
     kernel: int = 2
-    dilations: tuple[int, ...] = (16, 32, 64, 128, 256, 512)
+    dilations: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024)
     gate_convolutions: int = 1
     residual: bool = True
     skip: bool = True
@@ -226,7 +226,7 @@ class FitConfig:
         Networks trained from successive seeds; the best on validation is kept.
     """
 
-    steps: int = 800
+    steps: int = 500
     batch: int = 16
     chunk_ms: int = 4096
     learning_rate: float = 3e-3
@@ -235,7 +235,7 @@ class FitConfig:
     peak_weight: float = 0.0
     gain_tolerance: float = 0.0
     peak_share: float = 0.5
-    evaluate_every: int = 40
+    evaluate_every: int = 25
     patience: int = 8
     refit: bool = True
     seeds: int = 1
