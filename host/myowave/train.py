@@ -392,9 +392,9 @@ ARCHITECTURE_NOTE = (
     "Chosen on days of real biceps curls held out from training. 16 channels did better than 8 and "
     "as well as 24. All dilations are multiples of 16, so that training works on sixteen "
     "interleaved networks of 62.5 Hz, a sixteenth of the work, with nothing lost: movement and "
-    "envelope lie below 10 Hz, and the first convolution keeps vibration from aliasing. A receptive "
-    "field of 2 s and of 1 s came out equal there; 2 s hold a slow, heavy repetition, and did "
-    "better on the day reported. What helped most was playing examples up to 1.6 times slower or "
-    "faster: late in a set, repetitions are stretched ones."
+    "envelope lie below 10 Hz, and the first convolution keeps vibration from aliasing. Receptive "
+    "fields of 1 s and 2 s came out equal there; 2 s hold a slow, heavy repetition, and did better "
+    "on the day reported. What helped most was playing examples up to 1.6 times slower or faster: "
+    "late in a set, repetitions are stretched ones."
 )
 """Why the default network is as it is; goes into the card."""

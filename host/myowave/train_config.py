@@ -234,7 +234,7 @@ class FitConfig:
     averaging: float = 0.99
     peak_weight: float = 0.0
     gain_tolerance: float = 0.0
-    peak_share: float = 0.5
+    peak_share: float = 0.8
     evaluate_every: int = 25
     patience: int = 8
     refit: bool = True
