@@ -9,6 +9,7 @@ Every backend gives the same integers; `check` proves it. A backend is one of
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ INT8_BACKENDS = ("tflm", "native", *EMULATED_CORES)
 
 def is_port(backend: str) -> bool:
     """Tell whether `backend` names a serial port (a path or URL) and not one of the named ones."""
-    return backend not in INT8_BACKENDS and ("/" in backend or "://" in backend or "COM" in backend)
+    if backend in INT8_BACKENDS:
+        return False
+    return "/" in backend or backend.startswith("COM") or Path(backend).exists()
 
 
 def require_known(backend: str) -> None:

@@ -1,9 +1,10 @@
 """Replay recordings through backends: do they agree to the bit, and how good is the prediction?
 
-Parity is against tflite-micro, the definition of what the int8 model means. Where the oracle is
-among the backends asked for, every sample is compared with it; where it is not, a spread of single
-windows is, so that a parity figure is always against the oracle and never of a backend against
-itself.
+Parity is with tflite-micro, the definition of what the int8 model means. Where the oracle is among
+the backends asked for, every sample of the others is compared with it. Where it is not, the first
+backend stands in for it: every sample of the others is compared with that. The one that all are
+compared with is itself compared, on a spread of single windows, with tflite-micro running the model
+exactly as it is, so that no figure is ever of a backend against itself.
 """
 
 import contextlib
@@ -48,9 +49,11 @@ class Difference:
     sample : int
         Index of the 1 kHz sample.
     got, expected : list of int
-        int8 outputs of the backend and of the oracle.
+        int8 outputs of the backend and of what it was compared with.
     inputs : list of int
         int8 input of that sample.
+    reference : str
+        What it was compared with.
     """
 
     recording: str
@@ -58,12 +61,13 @@ class Difference:
     got: list[int]
     expected: list[int]
     inputs: list[int]
+    reference: str
 
     def __str__(self) -> str:
         """Say where and what, in one line."""
         return (
             f"recording '{self.recording}', sample {self.sample}: {self.got}, "
-            f"tflite-micro gives {self.expected}, input {self.inputs}"
+            f"{self.reference} gives {self.expected}, input {self.inputs}"
         )
 
 
@@ -89,7 +93,14 @@ class Parity:
     first: Difference | None = None
 
     def add(
-        self, recording: str, *, samples: NDArray[np.intp], got: Int8, expected: Int8, inputs: Int8
+        self,
+        recording: str,
+        *,
+        samples: NDArray[np.intp],
+        got: Int8,
+        expected: Int8,
+        inputs: Int8,
+        reference: str = "tflite-micro",
     ) -> None:
         """Count the rows of `got` against those of `expected`, which belong to `samples`."""
         steps = np.abs(got.astype(np.int16) - expected.astype(np.int16)).max(axis=1)
@@ -106,6 +117,7 @@ class Parity:
                     got[at].tolist(),
                     expected[at].tolist(),
                     inputs[int(samples[at])].tolist(),
+                    reference,
                 )
 
     def to_json(self) -> dict[str, Any]:
@@ -155,13 +167,18 @@ class ReplayResult:
     replays: list[Replay] = field(default_factory=list)
     parity: dict[str, Parity] = field(default_factory=dict)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the recordings is simulated."""
+        return any(item.recording.provenance.get("simulated", False) for item in self.replays)
+
     def require_parity(self) -> None:
         """Raise ParityError that tells the first differing sample and its input."""
         for backend, parity in self.parity.items():
             if parity.first is not None:
                 raise ParityError(
-                    f"backend {backend}: {parity.mismatches} of {parity.samples} samples differ "
-                    f"from tflite-micro; first: {parity.first}"
+                    f"backend {backend}: {parity.mismatches} of {parity.samples} samples differ; "
+                    f"first: {parity.first}"
                 )
 
 
@@ -179,6 +196,10 @@ def load_recordings(
         If a path holds no recording.
     """
     recordings = [read(path) for path in find_sources(paths)]
+    names = [recording.name for recording in recordings]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        # The baseline of another trial's IMU would be the trial's own.
+        raise RecordingError(f"two recordings are named '{twice[0]}', expected each name once")
     if card.orientation is None or as_worn:
         return recordings
     return align(recordings, OrientationReference.from_json(card.orientation))
@@ -372,17 +393,19 @@ def _compare(
     ends = np.unique(np.linspace(first, len(inputs) - 1, SPOT_WINDOWS).astype(np.intp))
     windows = run_tflm_windows(tflite, inputs, ends)
     every = np.arange(first, len(inputs), dtype=np.intp)
+    reference = "tflm" if "tflm" in outputs else next(iter(outputs))
     for backend, got in outputs.items():
-        if "tflm" in outputs and backend != "tflm":
+        if backend == reference:
+            parity[backend].add(name, samples=ends, got=got[ends], expected=windows, inputs=inputs)
+        else:
             parity[backend].add(
                 name,
                 samples=every,
                 got=got[every],
-                expected=outputs["tflm"][every],
+                expected=outputs[reference][every],
                 inputs=inputs,
+                reference=reference,
             )
-        else:
-            parity[backend].add(name, samples=ends, got=got[ends], expected=windows, inputs=inputs)
 
 
 def _run_on_port(url: str, card: ModelCard, counts: NDArray[np.int16]) -> Int8:

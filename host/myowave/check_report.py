@@ -32,10 +32,10 @@ def write_report(
 ) -> None:
     """Write the HTML report of a check to `path`."""
     report = Report(f"{title}: {card.name}", f"model {card.tflite_sha256[:12]}")
+    if result.simulated:
+        report.add_notice("warning", "Judged on **simulated** recordings, of no person.")
     if card.simulated:
-        report.add_notice(
-            "warning", "The model was trained on **simulated** data: its figures are simulated too."
-        )
+        report.add_notice("warning", "The model was trained on **simulated** recordings.")
     report.add_heading("Parity with tflite-micro")
     wrong = {name: parity for name, parity in result.parity.items() if parity.mismatches}
     for name, parity in wrong.items():
@@ -43,7 +43,7 @@ def write_report(
     if not wrong:
         report.add_notice("good", "Every backend gives the same integer for every sample compared.")
     report.add_table(
-        "Samples compared, warm-up left out",
+        "Samples compared, warm-up left out (of the backend the others are compared with: windows)",
         ["backend", "samples", "mismatches", "largest difference (int8 steps)"],
         [[n, p.samples, p.mismatches, p.max_abs_diff] for n, p in result.parity.items()],
     )
@@ -73,6 +73,9 @@ def accuracy_rows(accuracy: Accuracy, muscle: str) -> list[tuple[str, Figures]]:
     of = accuracy.muscles[muscle]
     rows = [("model", of.of_recordings), ("model, gain from two repetitions", of.with_gain)]
     rows += [(label, of.baselines.get(name, {})) for name, label in BASELINES.items()]
+    if len(of.of_recordings) == 1:
+        # With nobody else's there, its own is played from the middle.
+        rows = [(label.replace("another trial's IMU", "own IMU, shifted"), f) for label, f in rows]
     return [(label, median_figures(list(figures.values()))) for label, figures in rows if figures]
 
 

@@ -43,7 +43,7 @@ def test_backends_agree_with_the_oracle_on_every_sample(model, recordings):
 def test_without_the_oracle_among_the_backends_it_still_judges(model, recordings):
     card, tflite = model
     result = check.replay(card, tflite, recordings, ["native"])
-    assert result.parity["native"].samples == 2 * check.SPOT_WINDOWS
+    assert result.parity["native"].samples == 2 * check.SPOT_WINDOWS  # of two recordings
     assert result.parity["native"].mismatches == 0
 
 
@@ -140,3 +140,38 @@ def test_real_recordings_agree_too(model, curls_dir):
     result = check.replay(card, tflite, recordings, ["tflm", "native"])
     assert result.parity["native"].samples > 30_000
     assert result.parity["native"].mismatches == 0
+
+
+def test_without_the_oracle_the_first_backend_stands_in_for_every_sample(
+    model, recordings, monkeypatch
+):
+    card, tflite = model
+    at = card.receptive_field + 777
+
+    def wrong(backend, tflite, inputs, progress=None):
+        outputs = run_int8("native", tflite, inputs, progress)
+        if backend == "cortex-m4":
+            outputs[at] ^= 1
+        return outputs
+
+    monkeypatch.setattr(check, "run_int8", wrong)
+    result = check.replay(card, tflite, recordings[:1], ["native", "cortex-m4"])
+    assert result.parity["native"].samples == check.SPOT_WINDOWS
+    parity = result.parity["cortex-m4"]
+    assert parity.samples == recordings[0].n_samples - card.receptive_field + 1
+    assert parity.first is not None
+    assert (parity.first.sample, parity.first.reference) == (at, "native")
+
+
+def test_whether_figures_are_simulated_is_up_to_the_recordings(model, recordings):
+    card, tflite = model
+    assert check.replay(card, tflite, recordings[:1], ["native"]).simulated
+    real = dataclasses.replace(recordings[0], provenance={})
+    assert not check.replay(card, tflite, [real], ["native"]).simulated
+
+
+def test_a_recording_named_twice_is_refused(model, recordings, tmp_path):
+    card, _ = model
+    save(recordings[0], tmp_path / "r.parquet")
+    with pytest.raises(RecordingError, match="each name once"):
+        check.load_recordings([tmp_path / "r.parquet", tmp_path / "r.parquet"], card)

@@ -16,9 +16,10 @@ def print_accuracy(accuracy: "Accuracy", *, simulated: bool) -> None:
     from myowave.report.page import format_cell
 
     for muscle, of in accuracy.muscles.items():
-        kind = "simulated recordings" if simulated else "recordings"
+        count = len(of.of_recordings)
+        kind = ("simulated " if simulated else "") + ("recording" if count == 1 else "recordings")
         table = Table(box=None, pad_edge=False)
-        table.add_column(f"{muscle}, medians over {len(of.of_recordings)} {kind}")
+        table.add_column(f"{muscle}, medians over {count} {kind}")
         for title in COLUMNS.values():
             table.add_column(title, justify="right")
         for label, figures in accuracy_rows(accuracy, muscle):

@@ -54,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
         result = build_app()(args=argv, prog_name="myowave", standalone_mode=False)
     except MyowaveError as error:
         return _fail(str(error))
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
+        # 128 + SIGINT, as shells report it.
+        print("myowave: interrupted", file=sys.stderr)
         return 130
     except typer.TyperException as error:
         # The message of a wrong argument already names it and what was expected.
@@ -64,8 +66,8 @@ def main(argv: list[str] | None = None) -> int:
         context = getattr(error, "ctx", None)
         hint = f" (see '{context.command_path} --help')" if context is not None else ""
         return _fail(message + hint)
-    except KeyboardInterrupt:
-        return 130
+    except MemoryError:
+        return _fail("out of memory: the recordings or the network are too large for this machine")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}")

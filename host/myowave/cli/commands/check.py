@@ -16,11 +16,13 @@ ORDER = 60
 HELP = """Replay recordings through every backend; report parity and accuracy.
 
 Backends, separated by commas: tflm (the oracle), native, cortex-m3, cortex-m4, cortex-m7,
-cortex-m55, or the port of a board that replays at its own speed. A backend that differs from
-tflite-micro in one sample fails the check, and is named with that sample and its input. With
-`--log`, what a board logged live of the one recording named is checked in the same way.
+cortex-m55, or the port of a board that replays at its own speed. Every sample is compared with
+tflm, or with the first backend where tflm is not named; that one is compared with tflite-micro on
+64 single windows a recording. A difference in one sample fails the check, and is named with that
+sample and its input. With `--log`, what a board logged live of the one recording named is checked
+in the same way.
 
-Example: `myowave check models/sim_biceps recordings/*.parquet --on tflm,native,cortex-m4`
+Example: `myowave check models/sim_biceps build/sim --on tflm,native`
 """
 
 
@@ -76,7 +78,7 @@ def check_command(
     accuracy = check.judge(
         card, tflite, result.replays, check.baselines_of(model_dir / BASELINES_FILE)
     )
-    _show(card.simulated, result.parity, accuracy)
+    _show(result.simulated, result.parity, accuracy)
     write_report(report, card, result, accuracy)
     console.print(f"report: {report}", soft_wrap=True)
     if json_file is not None:
@@ -85,7 +87,8 @@ def check_command(
             {
                 "model": card.name,
                 "tflite_sha256": card.tflite_sha256,
-                "simulated": card.simulated,
+                "simulated": result.simulated,
+                "trained_on_simulated": card.simulated,
                 "parity": {name: parity.to_json() for name, parity in result.parity.items()},
                 **accuracy.to_json(),
             },

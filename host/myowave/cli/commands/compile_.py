@@ -17,7 +17,7 @@ MODEL is a `.tflite` file or a model directory. Writes `model_data.h`, `model_da
 is refused by operator and tensor name, and nothing is written. With the model card (`model.json`)
 beside the file, the tables also hold what a device tells about its network.
 
-Example: `myowave compile models/demo/model.tflite -o build/demo`
+Example: `myowave compile models/sim_biceps/model.tflite -o build/tables`
 """
 
 

@@ -19,7 +19,7 @@ with each other (and with `--like`) and put right; `turn` tells which.
 
 Subject and day come from the header, the subject otherwise from the file name up to the first `_`.
 
-Example: `myowave import data/A_curl_1.csv data/A_curl_2.csv -o build/recordings --muscle biceps`
+Example: `myowave import recordings -o build/recordings --muscle biceps`
 """
 
 

@@ -19,7 +19,7 @@ gets int8 of shape (n, outputs). The first receptive field - 1 rows are warm-up:
 lines start at their zero points; tflite-micro has no window there and the rows hold the output's
 zero point. Backends: {", ".join(INT8_BACKENDS)}.
 
-Example: `myowave run models/demo -i x.npy -o y.npy --on cortex-m4`
+Example: `myowave run models/sim_biceps -i x.npy -o y.npy --on cortex-m4`
 """
 
 

@@ -15,7 +15,7 @@ The firmware is built with the model and runs in real time; its serial port is a
 `--link`, for `log`, `monitor` and `check`. The recording plays from its first sample when the board
 is started (`log` and `monitor` start it) and the board stops at its end. Ctrl-C switches it off.
 
-Example: `myowave virtual build/sim/test.parquet --board cortex_m4 --link build/board`
+Example: `myowave virtual build/sim/sim01_2000-01-01_1.parquet --link build/board`
 """
 
 
