@@ -79,6 +79,7 @@ def run_cortex(
     x: NDArray[np.int8],
     core: str = "cortex-m4",
     *,
+    optimize: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int8]:
     """Stream int8 samples through the engine on an emulated core.
@@ -90,6 +91,8 @@ def run_cortex(
     x : (n, channels) int8 array
     core : str
         One of `CORES`.
+    optimize : bool
+        As for `compiler.load_plan`.
     progress : callable, optional
         Called with (samples done, n).
 
@@ -106,7 +109,7 @@ def run_cortex(
     ToolError
         If the cross compiler or the emulator is missing or fails.
     """
-    plan = load_plan(tflite)
+    plan = load_plan(tflite, optimize=optimize)
     x = check_input(x, plan.n_inputs)
     image = _build(plan, core, None, counts=False)
     output, _ = _emulate(image, x.tobytes(), len(x), plan, progress)

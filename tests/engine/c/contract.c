@@ -68,10 +68,10 @@ static void model_fields(void) {
     model.state_bytes -= 4U;
     EXPECT(MW_ERROR_MODEL, init(&model));
     model = mw_model_data;
-    model.scratch_bytes -= 1U;
+    model.scratch_values -= 1U;
     EXPECT(MW_ERROR_MODEL, init(&model));
     model = mw_model_data;
-    model.output = (uint16_t)(model.scratch_bytes - model.n_outputs + 1U);
+    model.output = (uint16_t)(model.scratch_values - model.n_outputs + 1U);
     EXPECT(MW_ERROR_MODEL, init(&model));
     model = mw_model_data;
     model.steps = NULL;
