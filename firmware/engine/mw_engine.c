@@ -96,7 +96,7 @@ static MW_NO_INLINE void conv_general(const mw_conv *conv, const int16_t *x, int
         int32_t sums[MW_BLOCK];
         weights = mw_dot_block(x, weights, conv->columns, block->bias, sums);
         for (uint32_t i = 0; i < MW_BLOCK; ++i) {
-            dst[i] = (int16_t)conv->table[requantize_general(sums[i], &block->scales[i]) + 128];
+            dst[i] = (int16_t)block->table[requantize_general(sums[i], &block->scales[i])];
         }
         ++block;
         dst += MW_BLOCK;
@@ -201,14 +201,14 @@ static int conv_valid(const mw_model *model, const mw_step *step) {
     }
     const mw_conv *conv = &model->convs[step->index];
     if (conv->weights == NULL || (uintptr_t)conv->weights % sizeof(int32_t) != 0U ||
-        conv->rows == NULL || conv->table == NULL || conv->columns == 0U ||
+        conv->rows == NULL || conv->columns == 0U ||
         conv->columns % MW_COLUMN_BLOCK != 0U ||
         step->a % MW_BLOCK != 0U || !in_scratch(model, step->a, conv->columns)) {
         return 0;
     }
     for (uint32_t row = 0; row < in_blocks(step->count); ++row) {
         const mw_rows *block = &conv->rows[row / MW_BLOCK];
-        if (!scale_valid(&block->scales[row % MW_BLOCK], conv->folded)) {
+        if (block->table == NULL || !scale_valid(&block->scales[row % MW_BLOCK], conv->folded)) {
             return 0;
         }
     }

@@ -78,6 +78,8 @@ typedef struct {
 /* MW_BLOCK rows of a convolution. */
 typedef struct {
     int32_t bias[MW_BLOCK]; /* the input's zero point already folded in */
+    const int8_t *table;    /* of 256 entries, at the one for 0; applied to the results. Never
+                             * NULL: asking costs more than a table that changes nothing */
     mw_scale scales[MW_BLOCK];
 } mw_rows;
 
@@ -100,8 +102,6 @@ typedef struct {
     /* [row blocks][columns / 2][MW_BLOCK][2], aligned to 4 bytes; twice the weights if folded */
     const int16_t *weights;
     const mw_rows *rows; /* [row blocks]; twice the biases if folded */
-    const int8_t *table; /* 256 entries applied to the result at index q + 128, never NULL: a test
-                          * for none costs more than reading a table that changes nothing */
     uint16_t columns;    /* multiple of MW_COLUMN_BLOCK */
     uint8_t folded;      /* 1: all rows have the folded form of mw_scale, 0: the general one */
 } mw_conv;

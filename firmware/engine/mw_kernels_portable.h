@@ -59,12 +59,12 @@ static inline const int16_t *mw_dot_block(const int16_t *x, const int16_t *weigh
 static MW_NO_INLINE void mw_conv_folded(const mw_conv *conv, const int16_t *x, int16_t *dst,
                                         uint32_t rows) {
     const int16_t *weights = conv->weights;
-    const int8_t *table = conv->table + 128;
     const mw_rows *block = conv->rows;
     const int16_t *const end = dst + rows;
     do {
         int32_t sums[MW_BLOCK];
         weights = mw_dot_block(x, weights, conv->columns, block->bias, sums);
+        const int8_t *table = block->table;
         dst[0] = (int16_t)table[mw_requantize_folded(sums[0], &block->scales[0])];
         dst[1] = (int16_t)table[mw_requantize_folded(sums[1], &block->scales[1])];
         dst[2] = (int16_t)table[mw_requantize_folded(sums[2], &block->scales[2])];

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from myowave.compiler.derive import load_plan
 from myowave.compiler.emit import content_hash, emit
+from myowave.compiler.optimize import Optimize
 from myowave.compiler.plan import Plan
 from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
@@ -79,7 +80,7 @@ def run_cortex(
     x: NDArray[np.int8],
     core: str = "cortex-m4",
     *,
-    optimize: bool = True,
+    optimize: Optimize = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int8]:
     """Stream int8 samples through the engine on an emulated core.
@@ -91,7 +92,7 @@ def run_cortex(
     x : (n, channels) int8 array
     core : str
         One of `CORES`.
-    optimize : bool
+    optimize : bool or collection of str
         As for `compiler.load_plan`.
     progress : callable, optional
         Called with (samples done, n).
@@ -119,7 +120,12 @@ def run_cortex(
 
 
 def count_instructions(
-    tflite: bytes, core: str, counts: NDArray[np.int16], *, card: Mapping[str, Any] | None = None
+    tflite: bytes,
+    core: str,
+    counts: NDArray[np.int16],
+    *,
+    card: Mapping[str, Any] | None = None,
+    optimize: Optimize = True,
 ) -> float:
     """Return the instructions a sample: input scaling, engine, the loop around them.
 
@@ -133,13 +139,15 @@ def count_instructions(
         Raw counts, scaled as the model card says, or without one by their upper bytes.
     card : mapping, optional
         The model card.
+    optimize : bool or collection of str
+        As for `compiler.load_plan`.
 
     Raises
     ------
     ModelError, UnsupportedModelError, ConfigError, ToolError
         As `run_cortex`.
     """
-    plan = load_plan(tflite)
+    plan = load_plan(tflite, optimize=optimize)
     if counts.dtype != np.int16 or counts.ndim != 2 or counts.shape[1] != plan.n_inputs:
         raise ModelError(
             f"counts are {counts.dtype} of shape {counts.shape}, expected int16 of shape "

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from myowave.compiler.derive import load_plan
 from myowave.compiler.emit import content_hash, emit
+from myowave.compiler.optimize import Optimize
 from myowave.compiler.plan import Plan
 from myowave.errors import ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
@@ -62,7 +63,7 @@ class NativeEngine:
     ----------
     tflite : bytes
         The int8 window model.
-    optimize : bool
+    optimize : bool or collection of str
         As for `compiler.load_plan`.
     portable : bool
         Whether to use the engine's portable kernels only, not those for this machine.
@@ -75,7 +76,7 @@ class NativeEngine:
         If there is no C compiler, or it fails.
     """
 
-    def __init__(self, tflite: bytes, *, optimize: bool = True, portable: bool = False) -> None:
+    def __init__(self, tflite: bytes, *, optimize: Optimize = True, portable: bool = False) -> None:
         self.plan: Plan = load_plan(tflite, optimize=optimize)
         self._ffi = cffi.FFI()
         self._ffi.cdef(_INTERFACE)

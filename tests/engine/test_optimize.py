@@ -17,9 +17,11 @@ from myowave.compiler.arithmetic import (
     reference_sum,
     wrap32,
 )
+from myowave.compiler.optimize import REWRITINGS
 from myowave.compiler.plan import Add, Conv, Lookup, Mul
 from myowave.compiler.reference import RELU, NetworkBuilder, reference_network
-from tests.engine.networks import random_network
+from myowave.engine import NativeEngine
+from tests.engine.networks import random_input, random_network
 
 Rng = np.random.Generator
 
@@ -143,8 +145,57 @@ def test_tables_in_a_row_become_one() -> None:
     plain, short = load_plan(tflite, optimize=False).steps, load_plan(tflite).steps
     assert [type(step) for step in plain] == [Conv, Lookup, Lookup]
     assert [type(step) for step in short] == [Conv]
-    clamp, tanh, both = plain[1].table, plain[2].table, short[0].table  # type: ignore[attr-defined]
-    assert both == tuple(tanh[clamp[q] + 128] for q in range(256))
+    clamp, tanh, both = plain[1].table, plain[2].table, short[0].tables  # type: ignore[attr-defined]
+    assert both == (tuple(tanh[clamp[q] + 128] for q in range(256)),) * 2
+
+
+def gates_of_one_convolution(width: int) -> bytes:
+    net = NetworkBuilder(1, 3, 0.04, 0)
+    rng = np.random.default_rng(width)
+    weights = rng.integers(-127, 128, (2 * width, 1, 3)).astype(np.int8)
+    scales = np.full(2 * width, 0.01, np.float32)
+    both = net.conv(net.input, weights, None, filter_scales=scales, scale=0.03, zero_point=4)
+    left, right = net.split(both, 2)
+    gates = net.tanh(left), net.logistic(right)
+    return net.build([net.binary("MUL", *gates, scale=1 / 128, zero_point=0)])
+
+
+def test_tables_of_halves_go_by_blocks() -> None:
+    assert [type(step) for step in load_plan(gates_of_one_convolution(8)).steps] == [Conv, Mul]
+    # 5 rows of one table and 5 of another share a block: both stay passes of their own.
+    assert [type(step) for step in load_plan(gates_of_one_convolution(5)).steps] == [
+        Conv,
+        Lookup,
+        Lookup,
+        Mul,
+    ]
+
+
+def test_convolutions_of_one_vector_become_one() -> None:
+    def convs(optimize: bool) -> int:
+        steps = load_plan(reference_network("R"), optimize=optimize).steps
+        return sum(isinstance(step, Conv) for step in steps)
+
+    # Of each of the nine blocks two gates, residual and skip.
+    assert convs(optimize=False) - convs(optimize=True) == 2 * 9
+
+
+@pytest.mark.parametrize("name", REWRITINGS)
+@pytest.mark.parametrize("seed", range(10))
+def test_each_rewriting_alone_changes_nothing(name: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tflite = (
+        [
+            lambda: gates_of_one_convolution(8),
+            lambda: gates_of_one_convolution(5),
+            lambda: reference_network("S"),
+        ][seed]()
+        if seed < 3
+        else random_network(rng)
+    )
+    plain = NativeEngine(tflite, optimize=False)
+    x = random_input(rng, 400, plain.n_inputs)
+    np.testing.assert_array_equal(NativeEngine(tflite, optimize=[name]).run(x), plain.run(x))
 
 
 def test_quantize_multiplier_gives_what_folding_expects() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from myowave.compiler import arithmetic
 from myowave.compiler.arithmetic import Activation, Multiplier, Table
 from myowave.compiler.graph import Graph, Operator, Tensor, read_graph
-from myowave.compiler.optimize import optimized, without_dead_steps
+from myowave.compiler.optimize import Optimize, optimized, without_dead_steps
 from myowave.compiler.plan import (
     Add,
     Conv,
@@ -99,15 +99,15 @@ class Derivation:
     plan: Plan
 
 
-def load_plan(tflite: bytes, *, optimize: bool = True) -> Plan:
+def load_plan(tflite: bytes, *, optimize: Optimize = True) -> Plan:
     """Return the streaming plan of an int8 `.tflite` window model.
 
     Parameters
     ----------
     tflite : bytes
         The whole file.
-    optimize : bool
-        Whether to apply the exact rewritings of `optimize.py`.
+    optimize : bool or collection of str
+        Which exact rewritings of `optimize.py` to apply: all, none, or those named.
 
     Raises
     ------
@@ -119,14 +119,13 @@ def load_plan(tflite: bytes, *, optimize: bool = True) -> Plan:
     return derive(tflite, optimize=optimize).plan
 
 
-def derive(tflite: bytes, *, optimize: bool = True) -> Derivation:
+def derive(tflite: bytes, *, optimize: Optimize = True) -> Derivation:
     """Return the plan with the graph and its sequences; raises as `load_plan` does."""
     graph = read_graph(tflite)
     derivation = _Deriver(graph)
     plan = derivation.run(hashlib.sha256(tflite).hexdigest())
     plan = without_dead_steps(plan)
-    if optimize:
-        plan = optimized(plan)
+    plan = optimized(plan, optimize)
     return Derivation(graph, derivation.sequences, placed(plan))
 
 
@@ -522,7 +521,8 @@ class _Deriver:
                 weights,
                 folded.astype(np.int32),
                 multipliers,
-                zero_out,
+                (zero_out,) * rows,
+                (None,) * rows,
             )
         )
         return self.activated(operator, view)

@@ -17,6 +17,7 @@ from myowave.compiler.arithmetic import (
     folded,
 )
 from myowave.compiler.derive import load_plan
+from myowave.compiler.optimize import Optimize
 from myowave.compiler.plan import (
     BLOCK,
     COLUMN_BLOCK,
@@ -38,7 +39,7 @@ IDENTITY = clamp_table(INT8_MIN, INT8_MAX)
 
 
 def compile_model(
-    tflite: Path, out: Path, card: Mapping[str, Any] | None = None, *, optimize: bool = True
+    tflite: Path, out: Path, card: Mapping[str, Any] | None = None, *, optimize: Optimize = True
 ) -> Plan:
     """Compile a `.tflite` file into `model_data.h`, `model_data.c` and `plan.json`.
 
@@ -53,7 +54,7 @@ def compile_model(
     card : mapping, optional
         The model card (content of `model.json`). With one, `mw_model_info` is emitted: what a
         device says about its network.
-    optimize : bool
+    optimize : bool or collection of str
         As for `load_plan`.
 
     Returns
@@ -77,7 +78,7 @@ def compile_tflite(
     card: Mapping[str, Any] | None = None,
     *,
     name: str = "model",
-    optimize: bool = True,
+    optimize: Optimize = True,
 ) -> Plan:
     """Compile as `compile_model` does, from a file's content; `name` is for messages."""
     try:
@@ -236,7 +237,7 @@ def _source(plan: Plan) -> str:
             case Mul():
                 kind, index = "MUL", len(tables.rows["mul"])
                 a, b = plan.address(step.a), plan.address(step.b)
-                scale = _scale(step, step.multiplier, step.product_range)
+                scale = _scale(step.folded, step.multiplier, step.zero_point, step.product_range)
                 tables.rows["mul"].append(
                     f"{{{_braced(scale)}, {step.a_offset}, "
                     f"{(2 if step.folded else 1) * step.b_offset}, {int(step.folded)}}}"
@@ -265,23 +266,30 @@ def _conv_row(tables: _Tables, step: Conv, lead: int) -> str:
     biases = ["0"] * len(padded)
     entries = ["{0, 0, 1}"] * len(padded)
     for row in range(rows):
+        scale = _scale(
+            step.folded, step.multipliers[row], step.zero_points[row], step.sum_range(row)
+        )
         biases[row] = _c_int(doubled * int(step.bias[row]))
-        entries[row] = _braced(_scale(step, step.multipliers[row], step.sum_range(row)))
-    blocks = [
-        f"{{{{{', '.join(biases[i : i + BLOCK])}}}, {{{', '.join(entries[i : i + BLOCK])}}}}}"
-        for i in range(0, len(padded), BLOCK)
-    ]
+        entries[row] = _braced(scale)
+    blocks = []
+    for i in range(0, len(padded), BLOCK):
+        table = tables.lookup(step.tables[i] or IDENTITY)
+        blocks.append(
+            f"{{{{{', '.join(biases[i : i + BLOCK])}}}, tables[{table}] + {-INT8_MIN}, "
+            f"{{{', '.join(entries[i : i + BLOCK])}}}}}"
+        )
     scales = tables.structures("mw_rows", "rows", blocks)
-    table = f"tables[{tables.lookup(step.table or IDENTITY)}]"
-    return f"{{{weights}, {scales}, {table}, {padded.shape[1]}U, {int(step.folded)}}}"
+    return f"{{{weights}, {scales}, {padded.shape[1]}U, {int(step.folded)}}}"
 
 
-def _scale(step: Conv | Mul, multiplier: Multiplier, limits: tuple[int, int]) -> Requantization:
-    if not step.folded:
-        return Requantization(multiplier.mantissa, step.zero_point, multiplier.shift)
-    short = folded(multiplier, step.zero_point, *limits)
-    assert short is not None
-    return short
+def _scale(
+    short: bool, multiplier: Multiplier, zero_point: int, limits: tuple[int, int]
+) -> Requantization:
+    if not short:
+        return Requantization(multiplier.mantissa, zero_point, multiplier.shift)
+    scale = folded(multiplier, zero_point, *limits)
+    assert scale is not None
+    return scale
 
 
 def _braced(scale: Requantization) -> str:

@@ -119,10 +119,10 @@ class Conv(Unary):
         With the input's zero point folded in.
     multipliers : tuple of Multiplier
         One a row.
-    zero_point : int
-        Of the result.
-    table : Table or None
-        Applied to the result.
+    zero_points : tuple of int
+        Of each row's result.
+    tables : tuple of (Table or None)
+        Applied to each row's result; the same one for the rows of a block (`BLOCK`).
     folded : bool
         Whether `optimize.fold_requantization` found the short form of every row exact.
     """
@@ -130,8 +130,8 @@ class Conv(Unary):
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
     multipliers: tuple[Multiplier, ...]
-    zero_point: int
-    table: Table | None = None
+    zero_points: tuple[int, ...]
+    tables: tuple[Table | None, ...]
     folded: bool = False
 
     @property
@@ -341,7 +341,7 @@ def describe(plan: Plan) -> Iterator[tuple[str, str, str, str, int, int]]:
         kind = type(step).__name__.lower()
         if isinstance(step, Taps):
             kind += f" {step.taps}x{step.dilation}"
-        elif isinstance(step, Conv) and step.table is not None:
+        elif isinstance(step, Conv) and any(table is not None for table in step.tables):
             kind += "+table"
         if (isinstance(step, Conv | Mul) and not step.folded) or (
             isinstance(step, Add) and step.linear is None
