@@ -43,7 +43,7 @@ static inline int32_t scale(int32_t x, int32_t mantissa, int32_t shift) {
     return rounding_shift(high_multiply(x, mantissa), (uint32_t)-shift);
 }
 
-/* x + zero_point clamped; the sum wraps, as it does in the reference, where x is near the limits. */
+/* x + zero_point clamped; the sum wraps as it does in the reference, where x is near the limits. */
 static inline int32_t to_output(int32_t x, int32_t zero_point) {
     return mw_clamp8((int32_t)((uint32_t)x + (uint32_t)zero_point));
 }
@@ -52,8 +52,8 @@ static inline int32_t requantize_general(int32_t x, const mw_scale *s) {
     return to_output(scale(x, s->mantissa, s->shift), s->offset);
 }
 
-/* dst[i] = src[i]. Plain loops here and below: four values a word with SXTB16, UXTB16 and the packing
- * around them take as many instructions, unrolled ones save 0.4 % of a sample of R. */
+/* dst[i] = src[i]. Plain loops here and below: four values a word with SXTB16, UXTB16 and the
+ * packing around them take as many instructions, unrolled ones save 0.4 % of a sample of R. */
 static inline void widen(const int8_t *src, int16_t *dst, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
         dst[i] = (int16_t)src[i];
@@ -69,7 +69,7 @@ static inline void store_newest(const int16_t *src, int16_t *dst, int8_t *line, 
 }
 
 static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
-                      const int16_t *newest, int16_t *dst) {
+                                   const int16_t *newest, int16_t *dst) {
     const uint32_t width = taps->width;
     const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
     int8_t *oldest = line + (size_t)*position * width;
@@ -88,7 +88,7 @@ static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8
 }
 
 static MW_NO_INLINE void conv_general(const mw_conv *conv, const int16_t *x, int16_t *dst,
-                                   uint32_t rows) {
+                                      uint32_t rows) {
     const int16_t *weights = conv->weights;
     const mw_rows *block = conv->rows;
     const int16_t *const end = dst + rows;
@@ -103,10 +103,10 @@ static MW_NO_INLINE void conv_general(const mw_conv *conv, const int16_t *x, int
     } while (dst < end);
 }
 
-/* Elementwise steps work in whole blocks: what lies behind the vectors is written and never read. */
+/* Elementwise steps may work in whole blocks: what they write behind a vector nobody needs. */
 
-static MW_NO_INLINE void step_add(const mw_add *add, const int16_t *a, const int16_t *b, int16_t *dst,
-                     uint32_t count) {
+static MW_NO_INLINE void step_add(const mw_add *add, const int16_t *a, const int16_t *b,
+                                  int16_t *dst, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
         /* Both fit: |q + offset| is at most 255. */
         const int32_t wide = (a[i] + add->a_offset) * (1 << (ADD_LEFT_SHIFT - 1));
@@ -117,8 +117,8 @@ static MW_NO_INLINE void step_add(const mw_add *add, const int16_t *a, const int
     }
 }
 
-static MW_NO_INLINE void step_sum(const mw_sum *sum, const int16_t *a, const int16_t *b, int16_t *dst,
-                     uint32_t count) {
+static MW_NO_INLINE void step_sum(const mw_sum *sum, const int16_t *a, const int16_t *b,
+                                  int16_t *dst, uint32_t count) {
     const mw_sum s = *sum;
     const int16_t *const end = dst + count;
     do {
@@ -131,8 +131,8 @@ static MW_NO_INLINE void step_sum(const mw_sum *sum, const int16_t *a, const int
     } while (dst < end);
 }
 
-static MW_NO_INLINE void multiply_folded(const mw_mul *mul, const int16_t *a, const int16_t *b, int16_t *dst,
-                            uint32_t count) {
+static MW_NO_INLINE void multiply_folded(const mw_mul *mul, const int16_t *a, const int16_t *b,
+                                         int16_t *dst, uint32_t count) {
     const mw_mul m = *mul;
     const int16_t *const end = dst + count;
     do {
@@ -146,8 +146,8 @@ static MW_NO_INLINE void multiply_folded(const mw_mul *mul, const int16_t *a, co
     } while (dst < end);
 }
 
-static MW_NO_INLINE void step_mul(const mw_mul *mul, const int16_t *a, const int16_t *b, int16_t *dst,
-                     uint32_t count) {
+static MW_NO_INLINE void step_mul(const mw_mul *mul, const int16_t *a, const int16_t *b,
+                                  int16_t *dst, uint32_t count) {
     if (mul->folded) {
         multiply_folded(mul, a, b, dst, count);
         return;
@@ -158,7 +158,8 @@ static MW_NO_INLINE void step_mul(const mw_mul *mul, const int16_t *a, const int
     }
 }
 
-static MW_NO_INLINE void step_table(const int8_t *table, const int16_t *a, int16_t *dst, uint32_t count) {
+static MW_NO_INLINE void step_table(const int8_t *table, const int16_t *a, int16_t *dst,
+                                    uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
         dst[i] = (int16_t)table[a[i] + 128];
     }

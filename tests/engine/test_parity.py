@@ -34,7 +34,7 @@ def test_random_network(seed: int) -> None:
     assert_parity(tflite, x)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("optimize", [True, False])
 def test_awkward_network(seed: int, optimize: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -67,14 +67,15 @@ def test_plan_optimization_changes_nothing(seed: int) -> None:
     np.testing.assert_array_equal(plain.run(x), NativeEngine(tflite).run(x))
 
 
-@pytest.mark.parametrize("seed", range(1, 24, 2))
+@pytest.mark.parametrize("seed", range(1, 24, 4))
 def test_portable_kernels_give_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
     tflite = random_network(rng)
     x = random_input(rng, 400, load_plan(tflite).n_inputs)
+    own = NativeEngine(tflite).run(x)
     for optimize in (True, False):
         portable = NativeEngine(tflite, optimize=optimize, portable=True)
-        np.testing.assert_array_equal(portable.run(x), NativeEngine(tflite).run(x))
+        np.testing.assert_array_equal(portable.run(x), own)
 
 
 def test_samples_one_by_one_equal_many_at_once() -> None:
