@@ -1,26 +1,23 @@
-/* The streaming engine's portable form: the specification every faster form is tested against.
+/* The streaming engine: checks of the tables, state, and the steps of one sample.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
  * Arithmetic is that of tflite-micro's int8 reference kernels (double rounding); the Python twin
- * of the helpers is host/myowave/compiler/arithmetic.py. */
+ * of the helpers is host/myowave/compiler/arithmetic.py. What a core with DSP instructions does in
+ * its own way is in mw_kernels.h. */
 #include "mw_engine.h"
 
 #include <assert.h>
 #include <limits.h>
 #include <string.h>
 
+#include "mw_kernels.h"
+
 /* Right shifts of negative numbers must be arithmetic: the rounding below relies on it. */
 /* cppcheck-suppress shiftNegativeLHS ; that it is defined by the compiler is what is asserted */
 static_assert((-1 >> 1) == -1, "this compiler does not shift signed numbers arithmetically");
 static_assert(CHAR_BIT == 8, "bytes have eight bits");
 static_assert(sizeof(mw_step) == 12U, "steps are packed without holes");
-
-#ifdef __GNUC__
-#define NO_INLINE __attribute__((noinline))
-#else
-#define NO_INLINE
-#endif
 
 enum { ADD_LEFT_SHIFT = 20 };
 
@@ -46,124 +43,143 @@ static inline int32_t scale(int32_t x, int32_t mantissa, int32_t shift) {
     return rounding_shift(high_multiply(x, mantissa), (uint32_t)-shift);
 }
 
-static inline int8_t clamp(int32_t x, int32_t low, int32_t high) {
-    const int32_t at_least = x < low ? low : x;
-    return (int8_t)(at_least > high ? high : at_least);
+/* x + zero_point clamped; the sum wraps as it does in the reference, where x is near the limits. */
+static inline int32_t to_output(int32_t x, int32_t zero_point) {
+    return mw_clamp8((int32_t)((uint32_t)x + (uint32_t)zero_point));
 }
 
-/* x + zero_point clamped; the sum wraps, as it does in the reference, where x is near the limits. */
-static inline int8_t to_output(int32_t x, int32_t zero_point, int32_t low, int32_t high) {
-    return clamp((int32_t)((uint32_t)x + (uint32_t)zero_point), low, high);
+static inline int32_t requantize_general(int32_t x, const mw_scale *s) {
+    return to_output(scale(x, s->mantissa, s->shift), s->offset);
 }
 
-static inline int8_t look_up(const int8_t *table, int8_t q) { return table[(int32_t)q + 128]; }
+/* dst[i] = src[i]. Plain loops here and below: four values a word with SXTB16, UXTB16 and the
+ * packing around them take as many instructions, unrolled ones save 0.4 % of a sample of R. */
+static inline void widen(const int8_t *src, int16_t *dst, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        dst[i] = (int16_t)src[i];
+    }
+}
 
-static void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
-                      const int8_t *newest, int8_t *dst) {
+/* dst[i] = line[i] = src[i]; src holds values in the range of int8. */
+static inline void store_newest(const int16_t *src, int16_t *dst, int8_t *line, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        dst[i] = src[i];
+        line[i] = (int8_t)src[i];
+    }
+}
+
+static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
+                                   const int16_t *newest, int16_t *dst) {
+    const uint32_t width = taps->width;
     const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
+    int8_t *oldest = line + (size_t)*position * width;
     uint32_t vector = *position;
     for (uint32_t tap = 1; tap < taps->taps; ++tap) {
-        memcpy(dst, line + (size_t)vector * taps->width, taps->width);
-        dst += taps->width;
+        widen(line + (size_t)vector * width, dst, width);
+        dst += width;
         vector += taps->dilation;
         if (vector >= length) {
             vector -= length;
         }
     }
-    memcpy(dst, newest, taps->width);
     /* The newest vector takes the place of the oldest, which nothing needs any more. */
-    memcpy(line + (size_t)*position * taps->width, newest, taps->width);
+    store_newest(newest, dst, oldest, width);
     *position = *position + 1U == length ? 0U : *position + 1U;
 }
 
-enum { ROWS = 4 }; /* rows of a pass: each input is loaded once for as many products */
-
-/* Add the products of four rows of weights with the inputs to their sums. A function of its own:
- * the loop then has the registers of a small core to itself. */
-static NO_INLINE void four_rows(const int8_t *restrict x, const int8_t *restrict weights,
-                                uint32_t columns, int32_t sums[restrict ROWS]) {
-    const int8_t *restrict w0 = weights;
-    const int8_t *restrict w1 = w0 + columns;
-    const int8_t *restrict w2 = w1 + columns;
-    const int8_t *restrict w3 = w2 + columns;
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    for (uint32_t column = 0; column < columns; ++column) {
-        sum0 += (int32_t)x[column] * w0[column];
-        sum1 += (int32_t)x[column] * w1[column];
-        sum2 += (int32_t)x[column] * w2[column];
-        sum3 += (int32_t)x[column] * w3[column];
-    }
-    sums[0] = sum0;
-    sums[1] = sum1;
-    sums[2] = sum2;
-    sums[3] = sum3;
+static MW_NO_INLINE void conv_general(const mw_conv *conv, const int16_t *x, int16_t *dst,
+                                      uint32_t rows) {
+    const int16_t *weights = conv->weights;
+    const mw_rows *block = conv->rows;
+    const int16_t *const end = dst + rows;
+    do {
+        int32_t sums[MW_BLOCK];
+        weights = mw_dot_block(x, weights, conv->columns, block->bias, sums);
+        for (uint32_t i = 0; i < MW_BLOCK; ++i) {
+            dst[i] = (int16_t)block->table[requantize_general(sums[i], &block->scales[i])];
+        }
+        ++block;
+        dst += MW_BLOCK;
+    } while (dst < end);
 }
 
-static void one_row(const int8_t *restrict x, const int8_t *restrict weights, uint32_t columns,
-                    int32_t *restrict sum) {
-    int32_t total = 0;
-    for (uint32_t column = 0; column < columns; ++column) {
-        total += (int32_t)x[column] * weights[column];
-    }
-    *sum = total;
-}
+/* Elementwise steps may work in whole blocks: what they write behind a vector nobody needs. */
 
-static void step_conv(const mw_conv *conv, const int8_t *restrict a, int8_t *restrict dst,
-                      uint32_t rows) {
-    const mw_conv c = *conv;
-    const int8_t *weights = c.weights;
-    for (uint32_t row = 0; row < rows;) {
-        int32_t sums[ROWS];
-        uint32_t count = ROWS;
-        if (rows - row >= ROWS) {
-            four_rows(a, weights, c.columns, sums);
-        } else {
-            count = 1U;
-            one_row(a, weights, c.columns, sums);
-        }
-        weights += (size_t)count * c.columns;
-        for (uint32_t i = 0; i < count; ++i, ++row) {
-            const int32_t scaled = scale(sums[i] + c.bias[row], c.mantissa[row], c.shift[row]);
-            dst[row] = to_output(scaled, c.zero_point, c.low, c.high);
-        }
-    }
-    if (c.table != NULL) {
-        for (uint32_t row = 0; row < rows; ++row) {
-            dst[row] = look_up(c.table, dst[row]);
-        }
-    }
-}
-
-static void step_add(const mw_add *add, const int8_t *a, const int8_t *b, int8_t *dst,
-                     uint32_t count) {
+static MW_NO_INLINE void step_add(const mw_add *add, const int16_t *a, const int16_t *b,
+                                  int16_t *dst, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
         /* Both fit: |q + offset| is at most 255. */
         const int32_t wide = (a[i] + add->a_offset) * (1 << (ADD_LEFT_SHIFT - 1));
         const int32_t narrow = scale((b[i] + add->b_offset) * (1 << ADD_LEFT_SHIFT),
                                      add->b.mantissa, add->b.shift);
         const int32_t scaled = scale(wide + narrow, add->output.mantissa, add->output.shift);
-        dst[i] = to_output(scaled, add->zero_point, add->low, add->high);
+        dst[i] = (int16_t)to_output(scaled, add->zero_point);
     }
 }
 
-static void step_mul(const mw_mul *mul, const int8_t *a, const int8_t *b, int8_t *dst,
-                     uint32_t count) {
+static MW_NO_INLINE void step_sum(const mw_sum *sum, const int16_t *a, const int16_t *b,
+                                  int16_t *dst, uint32_t count) {
+    const mw_sum s = *sum;
+    const int16_t *const end = dst + count;
+    do {
+        MW_UNROLL for (uint32_t i = 0; i < MW_BLOCK; ++i) {
+            dst[i] = (int16_t)mw_clamp8((s.offset + a[i] * s.a + b[i] * s.b) >> s.shift);
+        }
+        a += MW_BLOCK;
+        b += MW_BLOCK;
+        dst += MW_BLOCK;
+    } while (dst < end);
+}
+
+static MW_NO_INLINE void multiply_folded(const mw_mul *mul, const int16_t *a, const int16_t *b,
+                                         int16_t *dst, uint32_t count) {
+    const mw_mul m = *mul;
+    const int16_t *const end = dst + count;
+    do {
+        MW_UNROLL for (uint32_t i = 0; i < MW_BLOCK; ++i) {
+            const int32_t doubled = (a[i] + m.a_offset) * (2 * b[i] + m.b_offset);
+            dst[i] = (int16_t)mw_requantize_folded(doubled, &m.scale);
+        }
+        a += MW_BLOCK;
+        b += MW_BLOCK;
+        dst += MW_BLOCK;
+    } while (dst < end);
+}
+
+static MW_NO_INLINE void step_mul(const mw_mul *mul, const int16_t *a, const int16_t *b,
+                                  int16_t *dst, uint32_t count) {
+    if (mul->folded) {
+        multiply_folded(mul, a, b, dst, count);
+        return;
+    }
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t product = (a[i] + mul->a_offset) * (b[i] + mul->b_offset);
-        const int32_t scaled = scale(product, mul->output.mantissa, mul->output.shift);
-        dst[i] = to_output(scaled, mul->zero_point, mul->low, mul->high);
+        dst[i] = (int16_t)requantize_general(product, &mul->scale);
     }
 }
 
-/* Whether `bytes` from `offset` lie in the scratch area. */
-static int in_scratch(const mw_model *model, uint32_t offset, uint32_t bytes) {
-    return offset <= model->scratch_bytes && bytes <= model->scratch_bytes - offset;
+static MW_NO_INLINE void step_table(const int8_t *table, const int16_t *a, int16_t *dst,
+                                    uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        dst[i] = (int16_t)table[a[i] + 128];
+    }
+}
+
+static uint32_t in_blocks(uint32_t values) {
+    return (values + MW_BLOCK - 1U) / MW_BLOCK * MW_BLOCK;
+}
+
+/* Whether `values` from `offset`, in whole blocks, lie in the scratch area. */
+static int in_scratch(const mw_model *model, uint32_t offset, uint32_t values) {
+    return offset <= model->scratch_values &&
+           in_blocks(values) <= model->scratch_values - offset;
 }
 
 static int shift_valid(int32_t shift, int32_t most) { return shift >= -31 && shift <= most; }
+
+static int scale_valid(const mw_scale *s, uint8_t folded) {
+    return folded ? s->shift >= 1 && s->shift <= 31 : shift_valid(s->shift, 30);
+}
 
 static int taps_valid(const mw_model *model, const mw_step *step) {
     if (step->index >= model->n_taps) {
@@ -185,35 +201,43 @@ static int conv_valid(const mw_model *model, const mw_step *step) {
         return 0;
     }
     const mw_conv *conv = &model->convs[step->index];
-    if (conv->weights == NULL || conv->bias == NULL || conv->mantissa == NULL ||
-        conv->shift == NULL || !in_scratch(model, step->a, conv->columns)) {
+    if (conv->weights == NULL || (uintptr_t)conv->weights % sizeof(int32_t) != 0U ||
+        conv->rows == NULL || conv->columns == 0U ||
+        conv->columns % MW_COLUMN_BLOCK != 0U ||
+        step->a % MW_BLOCK != 0U || !in_scratch(model, step->a, conv->columns)) {
         return 0;
     }
-    for (uint32_t row = 0; row < step->count; ++row) {
-        if (!shift_valid(conv->shift[row], 30)) {
+    for (uint32_t row = 0; row < in_blocks(step->count); ++row) {
+        const mw_rows *block = &conv->rows[row / MW_BLOCK];
+        if (block->table == NULL || !scale_valid(&block->scales[row % MW_BLOCK], conv->folded)) {
             return 0;
         }
     }
     return 1;
 }
 
+static int operands_valid(const mw_model *model, const mw_step *step) {
+    return in_scratch(model, step->a, step->count) && in_scratch(model, step->b, step->count);
+}
+
 static int add_valid(const mw_model *model, const mw_step *step) {
-    if (step->index >= model->n_adds) {
-        return 0;
-    }
-    const mw_add *add = &model->adds[step->index];
-    return in_scratch(model, step->a, step->count) && in_scratch(model, step->b, step->count) &&
-           shift_valid(add->b.shift, 0) && shift_valid(add->output.shift, 0);
+    return step->index < model->n_adds && operands_valid(model, step) &&
+           shift_valid(model->adds[step->index].b.shift, 0) &&
+           shift_valid(model->adds[step->index].output.shift, 0);
+}
+
+static int sum_valid(const mw_model *model, const mw_step *step) {
+    return step->index < model->n_sums && operands_valid(model, step) &&
+           model->sums[step->index].shift <= 31U;
 }
 
 static int mul_valid(const mw_model *model, const mw_step *step) {
-    return step->index < model->n_muls && in_scratch(model, step->a, step->count) &&
-           in_scratch(model, step->b, step->count) &&
-           shift_valid(model->muls[step->index].output.shift, 30);
+    return step->index < model->n_muls && operands_valid(model, step) &&
+           scale_valid(&model->muls[step->index].scale, model->muls[step->index].folded);
 }
 
 static int step_valid(const mw_model *model, const mw_step *step) {
-    if (!in_scratch(model, step->dst, step->count)) {
+    if (step->count == 0U || !in_scratch(model, step->dst, step->count)) {
         return 0;
     }
     switch (step->kind) {
@@ -223,6 +247,8 @@ static int step_valid(const mw_model *model, const mw_step *step) {
             return conv_valid(model, step);
         case MW_STEP_ADD:
             return add_valid(model, step);
+        case MW_STEP_SUM:
+            return sum_valid(model, step);
         case MW_STEP_MUL:
             return mul_valid(model, step);
         case MW_STEP_TABLE:
@@ -236,14 +262,15 @@ static int step_valid(const mw_model *model, const mw_step *step) {
 
 static int model_valid(const mw_model *model) {
     const uint64_t state =
-        4U * (uint64_t)model->n_taps + model->scratch_bytes + (uint64_t)model->line_bytes;
-    if (model->scratch_bytes % MW_STATE_ALIGNMENT != 0U || state > model->state_bytes ||
+        4U * (uint64_t)model->n_taps + 2U * (uint64_t)model->scratch_values + model->line_bytes;
+    if (model->scratch_values % MW_BLOCK != 0U || state > model->state_bytes ||
         !in_scratch(model, model->input, model->n_inputs) ||
         !in_scratch(model, model->output, model->n_outputs) ||
         (model->n_steps != 0U && model->steps == NULL) ||
         (model->n_taps != 0U && model->taps == NULL) ||
         (model->n_convs != 0U && model->convs == NULL) ||
         (model->n_adds != 0U && model->adds == NULL) ||
+        (model->n_sums != 0U && model->sums == NULL) ||
         (model->n_muls != 0U && model->muls == NULL) ||
         (model->n_tables != 0U && model->tables == NULL)) {
         return 0;
@@ -279,15 +306,15 @@ mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
     }
     engine->model = model;
     engine->positions = (uint32_t *)state;
-    engine->scratch = (int8_t *)state + sizeof(uint32_t) * model->n_taps;
-    engine->lines = engine->scratch + model->scratch_bytes;
+    engine->scratch = (int16_t *)(engine->positions + model->n_taps);
+    engine->lines = (int8_t *)(engine->scratch + model->scratch_values);
     mw_engine_reset(engine);
     return MW_OK;
 }
 
 void mw_engine_reset(mw_engine *engine) {
     const mw_model *model = engine->model;
-    memset(engine->scratch, 0, model->scratch_bytes);
+    memset(engine->scratch, 0, sizeof(int16_t) * model->scratch_values);
     for (uint32_t i = 0; i < model->n_taps; ++i) {
         const mw_taps *taps = &model->taps[i];
         engine->positions[i] = 0U;
@@ -298,44 +325,49 @@ void mw_engine_reset(mw_engine *engine) {
 
 void mw_engine_step(mw_engine *engine, const int8_t *in, int8_t *out) {
     const mw_model *model = engine->model;
-    int8_t *scratch = engine->scratch;
-    memcpy(scratch + model->input, in, model->n_inputs);
-    for (uint32_t i = 0; i < model->n_steps; ++i) {
-        const mw_step *step = &model->steps[i];
-        const int8_t *a = scratch + step->a;
-        const int8_t *b = scratch + step->b;
-        int8_t *dst = scratch + step->dst;
+    int16_t *scratch = engine->scratch;
+    widen(in, scratch + model->input, model->n_inputs);
+    const mw_step *const end = model->steps + model->n_steps;
+    for (const mw_step *step = model->steps; step != end; ++step) {
+        const int16_t *a = scratch + step->a;
+        const int16_t *b = scratch + step->b;
+        int16_t *dst = scratch + step->dst;
         switch (step->kind) {
             case MW_STEP_TAPS: {
                 const mw_taps *taps = &model->taps[step->index];
-                step_taps(taps, &engine->positions[step->index], engine->lines + taps->line_offset, a,
-                          dst);
+                step_taps(taps, &engine->positions[step->index], engine->lines + taps->line_offset,
+                          a, dst);
                 break;
             }
             case MW_STEP_CONV:
-                step_conv(&model->convs[step->index], a, dst, step->count);
+                if (model->convs[step->index].folded) {
+                    mw_conv_folded(&model->convs[step->index], a, dst, step->count);
+                } else {
+                    conv_general(&model->convs[step->index], a, dst, step->count);
+                }
                 break;
             case MW_STEP_ADD:
                 step_add(&model->adds[step->index], a, b, dst, step->count);
                 break;
+            case MW_STEP_SUM:
+                step_sum(&model->sums[step->index], a, b, dst, step->count);
+                break;
             case MW_STEP_MUL:
                 step_mul(&model->muls[step->index], a, b, dst, step->count);
                 break;
-            case MW_STEP_TABLE: {
-                const int8_t *table = model->tables[step->index];
-                for (uint32_t j = 0; j < step->count; ++j) {
-                    dst[j] = look_up(table, a[j]);
-                }
+            case MW_STEP_TABLE:
+                step_table(model->tables[step->index], a, dst, step->count);
                 break;
-            }
             case MW_STEP_COPY:
-                memcpy(dst, a, step->count);
+                memcpy(dst, a, sizeof(int16_t) * step->count);
                 break;
             default: /* mw_engine_init() let none through */
                 break;
         }
     }
-    memcpy(out, scratch + model->output, model->n_outputs);
+    for (uint32_t i = 0; i < model->n_outputs; ++i) {
+        out[i] = (int8_t)scratch[model->output + i];
+    }
 }
 
 void mw_scale_input(const mw_input_scaling *scaling, const int16_t *counts, int8_t *out) {
@@ -343,6 +375,6 @@ void mw_scale_input(const mw_input_scaling *scaling, const int16_t *counts, int8
     for (uint32_t i = 0; i < scaling->channels; ++i) {
         /* 2^30 + 2^29 at most: no overflow. */
         const int32_t product = (int32_t)counts[i] * scaling->multipliers[i];
-        out[i] = clamp(((product + half) >> scaling->shift) + scaling->zero_point, -128, 127);
+        out[i] = (int8_t)mw_clamp8(((product + half) >> scaling->shift) + scaling->zero_point);
     }
 }

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from myowave.compiler.derive import load_plan
 from myowave.compiler.emit import content_hash, emit
+from myowave.compiler.optimize import Optimize
 from myowave.compiler.plan import Plan
 from myowave.errors import ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
@@ -62,8 +63,10 @@ class NativeEngine:
     ----------
     tflite : bytes
         The int8 window model.
-    optimize : bool
+    optimize : bool or collection of str
         As for `compiler.load_plan`.
+    portable : bool
+        Whether to use the engine's portable kernels only, not those for this machine.
 
     Raises
     ------
@@ -73,11 +76,11 @@ class NativeEngine:
         If there is no C compiler, or it fails.
     """
 
-    def __init__(self, tflite: bytes, *, optimize: bool = True) -> None:
+    def __init__(self, tflite: bytes, *, optimize: Optimize = True, portable: bool = False) -> None:
         self.plan: Plan = load_plan(tflite, optimize=optimize)
         self._ffi = cffi.FFI()
         self._ffi.cdef(_INTERFACE)
-        library = _build(self.plan)
+        library = _build(self.plan, portable=portable)
         try:
             self._lib = cast(Any, self._ffi.dlopen(str(library)))
         except OSError as error:
@@ -168,7 +171,7 @@ def measure_native(tflite: bytes, *, samples: int = 20_000, runs: int = 5) -> Na
     return NativeSpeed(rate, rate / 1000.0, engine.plan.macs, engine.plan.state_bytes)
 
 
-def _build(plan: Plan) -> Path:
+def _build(plan: Plan, *, portable: bool) -> Path:
     """Return the shared library for `plan`, compiling it unless it is there."""
     compiler = os.environ.get("CC") or "cc"
     found = shutil.which(compiler)
@@ -177,9 +180,11 @@ def _build(plan: Plan) -> Path:
             f"no C compiler '{compiler}' found: install gcc or clang, or name one in CC"
         )
     sources = firmware_dir() / "engine"
-    engine = [sources / "mw_engine.h", sources / "mw_engine.c"]
+    engine = sorted([*sources.glob("*.h"), *sources.glob("*.c")])
     header, source = emit(plan)
     machine, features = _machine_flags(found)
+    if portable:
+        machine = (*machine, "-DMW_KERNELS_PORTABLE")
     identity = content_hash(
         *(path.read_bytes() for path in engine),
         header.encode(),
@@ -197,7 +202,7 @@ def _build(plan: Plan) -> Path:
         (folder / "model_data.c").write_text(source)
         (folder / "shim.c").write_text(_SHIM)
         target = folder / library.name
-        inputs = [engine[1], folder / "model_data.c", folder / "shim.c"]
+        inputs = [sources / "mw_engine.c", folder / "model_data.c", folder / "shim.c"]
         command = [found, *CFLAGS, *machine, f"-I{sources}", f"-I{folder}", *map(str, inputs)]
         done = subprocess.run(
             [*command, "-o", str(target)], capture_output=True, text=True, check=False

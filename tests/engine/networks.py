@@ -27,6 +27,42 @@ def random_input(rng: Rng, samples: int, channels: int) -> NDArray[np.int8]:
     return x.astype(np.int8)
 
 
+def awkward_network(seed: int) -> bytes:
+    """Draw what suits no kernel: odd widths, parts that begin anywhere, extremes of everything.
+
+    Weights are all -128, -127 or 127, zero points -128 or 127, and the rows of a convolution have
+    every shift from -31 to -1 (whose short form is exact) or from 0 to 30 (which have none).
+    """
+    rng = np.random.default_rng(seed)
+    net = NetworkBuilder(4, 3, 1.0, int(rng.choice([-128, 127])))
+
+    def conv(source: int, exponents: NDArray[np.int64], taps: int = 1) -> int:
+        rows, columns = len(exponents), net.channels(source)
+        scales = (2.0**exponents * rng.uniform(0.5, 0.999, rows)).astype(np.float32)
+        return net.conv(
+            source,
+            rng.choice([-128, -127, 127], (rows, taps, columns)).astype(np.int8),
+            rng.integers(-(2**18), 2**18, rows).astype(np.int32),
+            filter_scales=scales,
+            scale=1.0,
+            zero_point=int(rng.choice([-128, 127])),
+            dilation=3 if taps == 2 else 1,
+        )
+
+    left = conv(net.input, rng.permutation(np.arange(-31, 0)), taps=2)
+    right = conv(net.input, np.arange(31), taps=2)
+    outputs = []
+    for source in (left, right):
+        # Parts of odd widths at odd places, as sources of convolutions, sums and products.
+        a = net.cut(source, 0, 1, 1, 7)
+        b = net.cut(source, 0, 1, 10, 7)
+        c = net.cut(source, 0, 1, 22, 9)
+        total = net.binary("ADD", a, b, scale=1.3, zero_point=-128, activation=3)
+        product = net.binary("MUL", b, total, scale=70.0, zero_point=127)
+        outputs += [conv(c, np.full(5, -12)), conv(product, np.full(3, -10)), total, b]
+    return net.build(outputs)
+
+
 class _Draw:
     def __init__(self, rng: Rng) -> None:
         self.rng = rng

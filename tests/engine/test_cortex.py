@@ -10,7 +10,7 @@ from myowave.compiler.reference import reference_network
 from myowave.cortex import CORES, count_instructions, measure, run_cortex
 from myowave.engine import NativeEngine
 from myowave.errors import ConfigError
-from tests.engine.networks import random_input, random_network
+from tests.engine.networks import awkward_network, random_input, random_network
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
@@ -25,6 +25,16 @@ def test_random_network(core: str, seed: int) -> None:
     tflite = random_network(rng)
     x = np.vstack([random_input(rng, 150, load_plan(tflite).n_inputs) for _ in range(4)])
     np.testing.assert_array_equal(run_cortex(tflite, x, core), NativeEngine(tflite).run(x))
+
+
+@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("optimize", [True, False], ids=["short forms", "general forms"])
+def test_awkward_network(core: str, optimize: bool) -> None:
+    """The core's own kernels against the portable ones, bit for bit."""
+    tflite = awkward_network(0)
+    x = np.vstack([random_input(np.random.default_rng(seed), 150, 3) for seed in range(5)])
+    expected = NativeEngine(tflite, portable=True, optimize=False).run(x)
+    np.testing.assert_array_equal(run_cortex(tflite, x, core, optimize=optimize), expected)
 
 
 @pytest.mark.parametrize("core", CORES)

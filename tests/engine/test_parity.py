@@ -9,7 +9,7 @@ from myowave.compiler import load_plan
 from myowave.compiler.reference import reference_network
 from myowave.engine import NativeEngine
 from myowave.tflm import run_tflm
-from tests.engine.networks import random_input, random_network
+from tests.engine.networks import awkward_network, random_input, random_network
 
 # A longer hunt: MYOWAVE_NETWORKS=5000 pytest tests/engine/test_parity.py
 NETWORKS = int(os.environ.get("MYOWAVE_NETWORKS", "60"))
@@ -32,6 +32,14 @@ def test_random_network(seed: int) -> None:
     plan = load_plan(tflite)
     x = np.vstack([random_input(rng, 150, plan.n_inputs) for _ in range(4)])
     assert_parity(tflite, x)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("optimize", [True, False])
+def test_awkward_network(seed: int, optimize: bool) -> None:
+    rng = np.random.default_rng(seed)
+    x = np.vstack([random_input(rng, 150, 3) for _ in range(4)])
+    assert_parity(awkward_network(seed), x, optimize=optimize)
 
 
 @pytest.mark.parametrize("name", ["R", "S", "M"])
@@ -57,6 +65,17 @@ def test_plan_optimization_changes_nothing(seed: int) -> None:
     plain = NativeEngine(tflite, optimize=False)
     assert len(plain.plan.steps) >= len(load_plan(tflite).steps)
     np.testing.assert_array_equal(plain.run(x), NativeEngine(tflite).run(x))
+
+
+@pytest.mark.parametrize("seed", range(1, 24, 4))
+def test_portable_kernels_give_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tflite = random_network(rng)
+    x = random_input(rng, 400, load_plan(tflite).n_inputs)
+    own = NativeEngine(tflite).run(x)
+    for optimize in (True, False):
+        portable = NativeEngine(tflite, optimize=optimize, portable=True)
+        np.testing.assert_array_equal(portable.run(x), own)
 
 
 def test_samples_one_by_one_equal_many_at_once() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from myowave.compiler import arithmetic
 from myowave.compiler.arithmetic import Activation, Multiplier, Table
 from myowave.compiler.graph import Graph, Operator, Tensor, read_graph
+from myowave.compiler.optimize import Optimize, optimized, without_dead_steps
 from myowave.compiler.plan import (
     Add,
     Conv,
@@ -28,9 +29,7 @@ from myowave.compiler.plan import (
     Taps,
     TensorScale,
     View,
-    fuse_tables,
     placed,
-    without_dead_steps,
 )
 from myowave.errors import UnsupportedModelError
 
@@ -100,15 +99,15 @@ class Derivation:
     plan: Plan
 
 
-def load_plan(tflite: bytes, *, optimize: bool = True) -> Plan:
+def load_plan(tflite: bytes, *, optimize: Optimize = True) -> Plan:
     """Return the streaming plan of an int8 `.tflite` window model.
 
     Parameters
     ----------
     tflite : bytes
         The whole file.
-    optimize : bool
-        Whether to apply the exact rewritings of the plan (fused tables).
+    optimize : bool or collection of str
+        Which exact rewritings of `optimize.py` to apply: all, none, or those named.
 
     Raises
     ------
@@ -120,14 +119,13 @@ def load_plan(tflite: bytes, *, optimize: bool = True) -> Plan:
     return derive(tflite, optimize=optimize).plan
 
 
-def derive(tflite: bytes, *, optimize: bool = True) -> Derivation:
+def derive(tflite: bytes, *, optimize: Optimize = True) -> Derivation:
     """Return the plan with the graph and its sequences; raises as `load_plan` does."""
     graph = read_graph(tflite)
     derivation = _Deriver(graph)
     plan = derivation.run(hashlib.sha256(tflite).hexdigest())
     plan = without_dead_steps(plan)
-    if optimize:
-        plan = fuse_tables(plan)
+    plan = optimized(plan, optimize)
     return Derivation(graph, derivation.sequences, placed(plan))
 
 
@@ -512,8 +510,7 @@ class _Deriver:
             )
         folded = bias - zero_in * weights.astype(np.int64).sum(axis=1)
         output = self.graph.tensors[operator.outputs[0]]
-        scale_out, zero_out = self.scale_of(output)
-        low, high = arithmetic.activation_range(self.activation(operator), scale_out, zero_out)
+        zero_out = self.scale_of(output)[1]
         multipliers = tuple(self.multiplier(operator, factor) for factor in factors)
         view = self.new_vector(rows, output.name)
         self.steps.append(
@@ -524,12 +521,21 @@ class _Deriver:
                 weights,
                 folded.astype(np.int32),
                 multipliers,
-                zero_out,
-                low,
-                high,
+                (zero_out,) * rows,
+                (None,) * rows,
             )
         )
-        return view
+        return self.activated(operator, view)
+
+    def activated(self, operator: Operator, view: View) -> View:
+        """Append the fused activation of `operator`, if it has one, as a table."""
+        output = self.graph.tensors[operator.outputs[0]]
+        limits = arithmetic.activation_range(self.activation(operator), *self.scale_of(output))
+        if limits == (arithmetic.INT8_MIN, arithmetic.INT8_MAX):
+            return view
+        result = self.new_vector(view.width, output.name)
+        self.steps.append(Lookup(output.name, result, view, arithmetic.clamp_table(*limits)))
+        return result
 
     def multiplier(self, operator: Operator, factor: float) -> Multiplier:
         multiplier = arithmetic.quantize_multiplier(factor)
@@ -568,9 +574,6 @@ class _Deriver:
     def add(self, operator: Operator) -> None:
         self.expect(operator, 2)
         qa, qb, out = self.elementwise(operator)
-        low, high = arithmetic.activation_range(
-            self.activation(operator), out.scale, out.zero_point
-        )
         a, b = self.pair(operator)
         if qa.scale < qb.scale:
             a, b, qa, qb = b, a, qb, qa
@@ -591,20 +594,16 @@ class _Deriver:
                 -qa.zero_point,
                 -qb.zero_point,
                 out.zero_point,
-                low,
-                high,
                 parameters,
             )
         )
+        view = self.activated(operator, view)
         lookback = max(a.lookback, b.lookback)
         self.define(operator, 0, Sequence(view, a.time_axis, a.length, lookback))
 
     def mul(self, operator: Operator) -> None:
         self.expect(operator, 2)
         qa, qb, out = self.elementwise(operator)
-        low, high = arithmetic.activation_range(
-            self.activation(operator), out.scale, out.zero_point
-        )
         multiplier = self.multiplier(operator, qa.scale * qb.scale / out.scale)
         a, b = self.pair(operator)
         view = self.new_vector(a.channels, out.name)
@@ -617,11 +616,10 @@ class _Deriver:
                 -qa.zero_point,
                 -qb.zero_point,
                 out.zero_point,
-                low,
-                high,
                 multiplier,
             )
         )
+        view = self.activated(operator, view)
         lookback = max(a.lookback, b.lookback)
         self.define(operator, 0, Sequence(view, a.time_axis, a.length, lookback))
 

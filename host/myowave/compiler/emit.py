@@ -8,16 +8,38 @@ from typing import Any
 
 import numpy as np
 
+from myowave.compiler.arithmetic import (
+    INT8_MAX,
+    INT8_MIN,
+    Multiplier,
+    Requantization,
+    clamp_table,
+    folded,
+)
 from myowave.compiler.derive import load_plan
-from myowave.compiler.plan import Add, Conv, Copy, Lookup, Mul, Plan, Taps, describe
+from myowave.compiler.optimize import Optimize
+from myowave.compiler.plan import (
+    BLOCK,
+    COLUMN_BLOCK,
+    Add,
+    Conv,
+    Copy,
+    Lookup,
+    Mul,
+    Plan,
+    Taps,
+    describe,
+    in_blocks,
+)
 from myowave.errors import ModelError
 
-MODEL_FORMAT = 1  # MW_MODEL_FORMAT
+MODEL_FORMAT = 2  # MW_MODEL_FORMAT
 _LINE = 96
+IDENTITY = clamp_table(INT8_MIN, INT8_MAX)
 
 
 def compile_model(
-    tflite: Path, out: Path, card: Mapping[str, Any] | None = None, *, optimize: bool = True
+    tflite: Path, out: Path, card: Mapping[str, Any] | None = None, *, optimize: Optimize = True
 ) -> Plan:
     """Compile a `.tflite` file into `model_data.h`, `model_data.c` and `plan.json`.
 
@@ -32,7 +54,7 @@ def compile_model(
     card : mapping, optional
         The model card (content of `model.json`). With one, `mw_model_info` is emitted: what a
         device says about its network.
-    optimize : bool
+    optimize : bool or collection of str
         As for `load_plan`.
 
     Returns
@@ -56,7 +78,7 @@ def compile_tflite(
     card: Mapping[str, Any] | None = None,
     *,
     name: str = "model",
-    optimize: bool = True,
+    optimize: Optimize = True,
 ) -> Plan:
     """Compile as `compile_model` does, from a file's content; `name` is for messages."""
     try:
@@ -148,7 +170,7 @@ class _Tables:
     def __init__(self) -> None:
         self.constants: list[str] = []
         self.rows: dict[str, list[str]] = {
-            kind: [] for kind in ("step", "taps", "conv", "add", "mul")
+            kind: [] for kind in ("step", "taps", "conv", "add", "sum", "mul")
         }
         self.lookups: dict[tuple[int, ...], int] = {}
         self._number = 0
@@ -159,8 +181,16 @@ class _Tables:
         self._number += 1
         numbers = list(values)
         self.constants.append(
-            f"static const {ctype} {name}[{len(numbers)}] = {{\n{_wrapped(numbers)}}};\n"
+            f"static {ctype} {name}[{len(numbers)}] = {{\n{_wrapped(numbers)}}};\n"
         )
+        return name
+
+    def structures(self, ctype: str, stem: str, rows: Sequence[str]) -> str:
+        """Add an array of structures and return its name."""
+        name = f"{stem}_{self._number}"
+        self._number += 1
+        body = "".join(f"  {row},\n" for row in rows)
+        self.constants.append(f"static const {ctype} {name}[{len(rows)}] = {{\n{body}}};\n")
         return name
 
     def lookup(self, table: Sequence[int]) -> int:
@@ -183,9 +213,11 @@ def _source(plan: Plan) -> str:
                 )
                 line_offset += step.state_bytes
             case Conv():
-                kind, index, a = "CONV", len(tables.rows["conv"]), plan.address(step.src)
-                tables.rows["conv"].append(_conv_row(tables, step))
-            case Add():
+                kind, index = "CONV", len(tables.rows["conv"])
+                # Kernels read whole blocks: from the block the view begins in, weights of 0 first.
+                a = plan.address(step.src) // BLOCK * BLOCK
+                tables.rows["conv"].append(_conv_row(tables, step, plan.address(step.src) - a))
+            case Add(linear=None):
                 kind, index = "ADD", len(tables.rows["add"])
                 a, b = plan.address(step.a), plan.address(step.b)
                 scales = ", ".join(
@@ -193,15 +225,22 @@ def _source(plan: Plan) -> str:
                     for m in (step.parameters.narrow, step.parameters.output)
                 )
                 tables.rows["add"].append(
-                    f"{{{scales}, {step.a_offset}, {step.b_offset}, {step.zero_point}, {step.low}, "
-                    f"{step.high}}}"
+                    f"{{{scales}, {step.a_offset}, {step.b_offset}, {step.zero_point}}}"
+                )
+            case Add(linear=linear):
+                assert linear is not None
+                kind, index = "SUM", len(tables.rows["sum"])
+                a, b = plan.address(step.a), plan.address(step.b)
+                tables.rows["sum"].append(
+                    f"{{{linear.a}, {linear.b}, {linear.offset}, {linear.shift}}}"
                 )
             case Mul():
                 kind, index = "MUL", len(tables.rows["mul"])
                 a, b = plan.address(step.a), plan.address(step.b)
+                scale = _scale(step.folded, step.multiplier, step.zero_point, step.product_range)
                 tables.rows["mul"].append(
-                    f"{{{{{step.multiplier.mantissa}, {step.multiplier.shift}}}, {step.a_offset}, "
-                    f"{step.b_offset}, {step.zero_point}, {step.low}, {step.high}}}"
+                    f"{{{_braced(scale)}, {step.a_offset}, "
+                    f"{(2 if step.folded else 1) * step.b_offset}, {int(step.folded)}}}"
                 )
             case Lookup():
                 kind, index, a = "TABLE", tables.lookup(step.table), plan.address(step.src)
@@ -215,16 +254,46 @@ def _source(plan: Plan) -> str:
     return _assemble(plan, tables)
 
 
-def _conv_row(tables: _Tables, step: Conv) -> str:
-    weights = tables.constant("int8_t", "weights", (int(w) for w in step.weights.ravel()))
-    bias = tables.constant("int32_t", "bias", (int(v) for v in step.bias))
-    mantissa = tables.constant("int32_t", "mantissa", (m.mantissa for m in step.multipliers))
-    shift = tables.constant("int8_t", "shift", (m.shift for m in step.multipliers))
-    table = "NULL" if step.table is None else f"tables[{tables.lookup(step.table)}]"
-    return (
-        f"{{{weights}, {bias}, {mantissa}, {shift}, {table}, {step.weights.shape[1]}U, "
-        f"{step.zero_point}, {step.low}, {step.high}}}"
-    )
+def _conv_row(tables: _Tables, step: Conv, lead: int) -> str:
+    """Return a row of mw_conv; `lead` columns of zero weights come before the view's own."""
+    rows, columns = step.weights.shape
+    doubled = 2 if step.folded else 1
+    padded = np.zeros((in_blocks(rows), in_blocks(lead + columns, COLUMN_BLOCK)), np.int64)
+    padded[:rows, lead : lead + columns] = doubled * step.weights.astype(np.int64)
+    # Blocks of rows; in each, pairs of columns; of each pair, the block's rows.
+    packed = padded.reshape(-1, BLOCK, padded.shape[1] // 2, 2).transpose(0, 2, 1, 3)
+    weights = tables.constant("_Alignas(4) const int16_t", "weights", map(int, packed.ravel()))
+    biases = ["0"] * len(padded)
+    entries = ["{0, 0, 1}"] * len(padded)
+    for row in range(rows):
+        scale = _scale(
+            step.folded, step.multipliers[row], step.zero_points[row], step.sum_range(row)
+        )
+        biases[row] = _c_int(doubled * int(step.bias[row]))
+        entries[row] = _braced(scale)
+    blocks = []
+    for i in range(0, len(padded), BLOCK):
+        table = tables.lookup(step.tables[i] or IDENTITY)
+        blocks.append(
+            f"{{{{{', '.join(biases[i : i + BLOCK])}}}, tables[{table}] + {-INT8_MIN}, "
+            f"{{{', '.join(entries[i : i + BLOCK])}}}}}"
+        )
+    scales = tables.structures("mw_rows", "rows", blocks)
+    return f"{{{weights}, {scales}, {padded.shape[1]}U, {int(step.folded)}}}"
+
+
+def _scale(
+    short: bool, multiplier: Multiplier, zero_point: int, limits: tuple[int, int]
+) -> Requantization:
+    if not short:
+        return Requantization(multiplier.mantissa, zero_point, multiplier.shift)
+    scale = folded(multiplier, zero_point, *limits)
+    assert scale is not None
+    return scale
+
+
+def _braced(scale: Requantization) -> str:
+    return f"{{{scale.mantissa}, {_c_int(scale.offset)}, {scale.shift}}}"
 
 
 def _assemble(plan: Plan, tables: _Tables) -> str:
@@ -232,7 +301,7 @@ def _assemble(plan: Plan, tables: _Tables) -> str:
         f"/* Written by `myowave compile`; do not edit. Network {plan.sha256[:16]}. */\n"
         '#include "model_data.h"\n'
     ]
-    names = dict.fromkeys(("step", "taps", "conv", "add", "mul", "table"), "NULL")
+    names = dict.fromkeys(("step", "taps", "conv", "add", "sum", "mul", "table"), "NULL")
     if tables.lookups:
         rows = ",\n".join(f"{{{_wrapped(table)}}}" for table in tables.lookups)
         parts.append(f"static const int8_t tables[{len(tables.lookups)}][256] = {{\n{rows}}};\n")
@@ -255,16 +324,18 @@ def _assemble(plan: Plan, tables: _Tables) -> str:
   .n_taps = {count["taps"]}U,
   .n_convs = {count["conv"]}U,
   .n_adds = {count["add"]}U,
+  .n_sums = {count["sum"]}U,
   .n_muls = {count["mul"]}U,
   .n_tables = {len(tables.lookups)}U,
   .receptive_field = {plan.receptive_field}U,
-  .scratch_bytes = {plan.scratch_bytes}U,
+  .scratch_values = {plan.scratch_values}U,
   .line_bytes = {plan.line_bytes}U,
   .state_bytes = {plan.state_bytes}U,
   .steps = {names["step"]},
   .taps = {names["taps"]},
   .convs = {names["conv"]},
   .adds = {names["add"]},
+  .sums = {names["sum"]},
   .muls = {names["mul"]},
   .tables = {names["table"]},
 }};
@@ -272,12 +343,17 @@ def _assemble(plan: Plan, tables: _Tables) -> str:
     return "\n".join(parts)
 
 
+def _c_int(number: int) -> str:
+    """Return an int32_t as C; INT32_MIN has no literal of its own."""
+    return str(number) if number != -(2**31) else "(-2147483647 - 1)"
+
+
 def _wrapped(numbers: Iterable[int]) -> str:
-    """Return numbers as lines of C; INT32_MIN has no literal of its own."""
+    """Return numbers as lines of C."""
     lines = []
     line = " "
     for number in numbers:
-        text = f" {number}," if number != -(2**31) else " (-2147483647 - 1),"
+        text = f" {_c_int(number)},"
         if len(line) + len(text) > _LINE:
             lines.append(line)
             line = " "

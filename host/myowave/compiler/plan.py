@@ -1,6 +1,8 @@
 """What the streaming engine does for one sample: steps over small vectors in a scratch area.
 
-`derive.py` makes a `Plan` from a graph, `emit.py` writes it as C tables for `firmware/engine`.
+`derive.py` makes a `Plan` from a graph, `optimize.py` makes it faster, `emit.py` writes it as C
+tables for `firmware/engine`. Scratch vectors hold int16 values, so that a core multiplies them in
+pairs without unpacking; delay lines, which are the bulk of the state, hold int8.
 """
 
 from collections.abc import Iterator
@@ -9,23 +11,26 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from myowave.compiler.arithmetic import AddParameters, Multiplier, Table
+from myowave.compiler.arithmetic import AddParameters, LinearSum, Multiplier, Table
 from myowave.errors import UnsupportedModelError
 
-ALIGNMENT = 4  # MW_STATE_ALIGNMENT: word loads from every vector
+STATE_ALIGNMENT = 4  # MW_STATE_ALIGNMENT, bytes
+BLOCK = 4  # MW_BLOCK: kernels read and write vectors this many values at a time
+COLUMN_BLOCK = 8  # MW_COLUMN_BLOCK: columns of a convolution
+SCRATCH_BYTES_A_VALUE = 2  # sizeof(int16_t)
 OFFSET_MAX = 0xFFFF  # scratch offsets are uint16_t in mw_step
 
 
 @dataclass(frozen=True)
 class View:
-    """`width` bytes from `offset` inside the scratch vector number `vector`."""
+    """`width` values from `offset` inside the scratch vector number `vector`."""
 
     vector: int
     offset: int
     width: int
 
     def part(self, offset: int, width: int) -> "View":
-        """Return the view of `width` bytes from `offset` inside this one."""
+        """Return the view of `width` values from `offset` inside this one."""
         return View(self.vector, self.offset + offset, width)
 
 
@@ -73,8 +78,6 @@ class Binary(Step):
     a_offset: int
     b_offset: int
     zero_point: int
-    low: int
-    high: int
 
     @property
     def sources(self) -> tuple[View, ...]:
@@ -116,38 +119,66 @@ class Conv(Unary):
         With the input's zero point folded in.
     multipliers : tuple of Multiplier
         One a row.
-    zero_point, low, high : int
-        Of the result.
-    table : Table or None
-        Applied to the result.
+    zero_points : tuple of int
+        Of each row's result.
+    tables : tuple of (Table or None)
+        Applied to each row's result; the same one for the rows of a block (`BLOCK`).
+    folded : bool
+        Whether `optimize.fold_requantization` found the short form of every row exact.
     """
 
     weights: NDArray[np.int8]
     bias: NDArray[np.int32]
     multipliers: tuple[Multiplier, ...]
-    zero_point: int
-    low: int
-    high: int
-    table: Table | None = None
+    zero_points: tuple[int, ...]
+    tables: tuple[Table | None, ...]
+    folded: bool = False
 
     @property
     def macs(self) -> int:
         """One for each weight."""
         return int(self.weights.size)
 
+    def sum_range(self, row: int) -> tuple[int, int]:
+        """Return the lowest and highest sum of a row over all int8 inputs, bias included."""
+        weights = self.weights[row].astype(np.int64)
+        low, high = (
+            np.minimum(-128 * weights, 127 * weights),
+            np.maximum(-128 * weights, 127 * weights),
+        )
+        bias = int(self.bias[row])
+        return bias + int(low.sum()), bias + int(high.sum())
+
 
 @dataclass(frozen=True)
 class Add(Binary):
-    """Elementwise sum of two vectors; `a` has the larger scale."""
+    """Elementwise sum of two vectors; `a` has the larger scale.
+
+    Attributes
+    ----------
+    parameters : AddParameters
+    linear : LinearSum or None
+        The short form, where `optimize.linear_sums` found one that is exact.
+    """
 
     parameters: AddParameters
+    linear: LinearSum | None = None
 
 
 @dataclass(frozen=True)
 class Mul(Binary):
-    """Elementwise product of two vectors."""
+    """Elementwise product of two vectors; `folded` as in `Conv`."""
 
     multiplier: Multiplier
+    folded: bool = False
+
+    @property
+    def product_range(self) -> tuple[int, int]:
+        """Lowest and highest product of two int8 operands less their zero points."""
+        a = (-128 + self.a_offset, 127 + self.a_offset)
+        b = (-128 + self.b_offset, 127 + self.b_offset)
+        corners = [x * y for x in a for y in b]
+        return min(corners), max(corners)
 
 
 @dataclass(frozen=True)
@@ -180,9 +211,9 @@ class Plan:
     steps : tuple of Step
         In order of execution.
     vectors : tuple of int
-        Width in bytes of each scratch vector.
+        Width in values of each scratch vector.
     offsets : tuple of int
-        Byte offset of each scratch vector; empty before `placed`.
+        Offset in values of each scratch vector; empty before `placed`.
     input, output : View
     input_scale : TensorScale
     output_scales : tuple of TensorScale
@@ -227,71 +258,38 @@ class Plan:
         return sum(step.state_bytes for step in self.steps)
 
     @property
-    def scratch_bytes(self) -> int:
-        """Bytes of the scratch area."""
-        return max(
+    def scratch_values(self) -> int:
+        """Values of the scratch area."""
+        end = max(
             (
-                _aligned(offset + width)
+                in_blocks(offset + width)
                 for offset, width in zip(self.offsets, self.vectors, strict=True)
             ),
             default=0,
         )
+        # Reading a part of a vector, or the last vector by columns, ends up to here.
+        return end + BLOCK
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of the scratch area."""
+        return SCRATCH_BYTES_A_VALUE * self.scratch_values
 
     @property
     def state_bytes(self) -> int:
         """Bytes the caller of the engine provides: positions, scratch, delay lines."""
         lines = sum(isinstance(step, Taps) for step in self.steps)
-        return _aligned(4 * lines + self.scratch_bytes + self.line_bytes)
+        total = 4 * lines + self.scratch_bytes + self.line_bytes
+        return -(-total // STATE_ALIGNMENT) * STATE_ALIGNMENT
 
     def address(self, view: View) -> int:
-        """Return the byte offset of `view` in the scratch area."""
+        """Return the offset of `view` in the scratch area, in values."""
         return self.offsets[view.vector] + view.offset
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def without_dead_steps(plan: Plan) -> Plan:
-    """Drop the steps no output depends on."""
-    needed = {plan.output.vector}
-    kept: list[Step] = []
-    for step in reversed(plan.steps):
-        if step.dst.vector in needed:
-            needed.update(view.vector for view in step.sources)
-            kept.append(step)
-    return replace(plan, steps=tuple(reversed(kept)))
-
-
-def fuse_tables(plan: Plan) -> Plan:
-    """Apply a table inside the convolution that alone feeds it.
-
-    Exact: the same two functions of the same accumulator in the same order; it saves a pass over
-    the vector and the vector itself.
-    """
-    readers: dict[int, int] = {plan.output.vector: 1}
-    for step in plan.steps:
-        for view in step.sources:
-            readers[view.vector] = readers.get(view.vector, 0) + 1
-    steps: list[Step] = []
-    writer: dict[int, int] = {}
-    for step in plan.steps:
-        if isinstance(step, Lookup):
-            at = writer.get(step.src.vector)
-            conv = steps[at] if at is not None else None
-            if (
-                at is not None
-                and isinstance(conv, Conv)
-                and conv.table is None
-                and readers[step.src.vector] == 1
-                and conv.dst == step.src
-            ):
-                steps[at] = replace(conv, dst=step.dst, table=step.table)
-                writer[step.dst.vector] = at
-                continue
-        writer[step.dst.vector] = len(steps)
-        steps.append(step)
-    return replace(plan, steps=tuple(steps))
+def in_blocks(values: int, block: int = BLOCK) -> int:
+    """Round up to whole blocks."""
+    return -(-values // block) * block
 
 
 def placed(plan: Plan) -> Plan:
@@ -317,15 +315,15 @@ def placed(plan: Plan) -> Plan:
     alive: list[tuple[int, int, int]] = []  # (offset, end, last use)
     for vector in sorted(first, key=lambda vector: (first[vector], vector)):
         alive = [entry for entry in alive if entry[2] >= first[vector]]
-        width = _aligned(plan.vectors[vector])
+        width = in_blocks(plan.vectors[vector])
         offset = 0
         for begin, end, _ in sorted(alive):
             if offset + width <= begin:
                 break
             offset = max(offset, end)
-        if offset + width > OFFSET_MAX:
+        if offset + width + BLOCK > OFFSET_MAX:
             raise UnsupportedModelError(
-                f"the vectors of one sample need {offset + width} bytes, at most {OFFSET_MAX}: "
+                f"the vectors of one sample need {offset + width} values, at most {OFFSET_MAX}: "
                 "use fewer channels"
             )
         offsets[vector] = offset
@@ -343,8 +341,12 @@ def describe(plan: Plan) -> Iterator[tuple[str, str, str, str, int, int]]:
         kind = type(step).__name__.lower()
         if isinstance(step, Taps):
             kind += f" {step.taps}x{step.dilation}"
-        elif isinstance(step, Conv) and step.table is not None:
+        elif isinstance(step, Conv) and any(table is not None for table in step.tables):
             kind += "+table"
+        if (isinstance(step, Conv | Mul) and not step.folded) or (
+            isinstance(step, Add) and step.linear is None
+        ):
+            kind += ", general"
         reads = ", ".join(_part_name(view, names, plan) for view in step.sources)
         names.setdefault(step.dst.vector, name)
         shape = f"({step.dst.width},)"

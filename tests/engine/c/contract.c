@@ -68,10 +68,10 @@ static void model_fields(void) {
     model.state_bytes -= 4U;
     EXPECT(MW_ERROR_MODEL, init(&model));
     model = mw_model_data;
-    model.scratch_bytes -= 1U;
+    model.scratch_values -= 1U;
     EXPECT(MW_ERROR_MODEL, init(&model));
     model = mw_model_data;
-    model.output = (uint16_t)(model.scratch_bytes - model.n_outputs + 1U);
+    model.output = (uint16_t)(model.scratch_values - model.n_outputs + 1U);
     EXPECT(MW_ERROR_MODEL, init(&model));
     model = mw_model_data;
     model.steps = NULL;
@@ -121,6 +121,42 @@ static void tables(void) {
     EXPECT(MW_ERROR_MODEL, init(&model));
 }
 
+static void refuse_conv(mw_conv broken) {
+    mw_conv convs[64];
+    const uint32_t at = mw_model_data.steps[find(MW_STEP_CONV)].index;
+    memcpy(convs, mw_model_data.convs, mw_model_data.n_convs * sizeof convs[0]);
+    convs[at] = broken;
+    mw_model model = mw_model_data;
+    model.convs = convs;
+    EXPECT(MW_ERROR_MODEL, init(&model));
+}
+
+static void convolutions(void) {
+    const mw_conv conv = mw_model_data.convs[mw_model_data.steps[find(MW_STEP_CONV)].index];
+    mw_conv broken = conv;
+    broken.weights = conv.weights + 1; /* word loads need their alignment */
+    refuse_conv(broken);
+    broken = conv;
+    broken.rows = NULL;
+    refuse_conv(broken);
+    broken = conv;
+    broken.columns = 0U;
+    refuse_conv(broken);
+    broken.columns = (uint16_t)(conv.columns + MW_BLOCK); /* half a block of columns */
+    refuse_conv(broken);
+    broken.columns = 0xFFF8U; /* past the scratch area */
+    refuse_conv(broken);
+    mw_rows rows[16];
+    broken = conv;
+    broken.rows = rows;
+    memcpy(rows, conv.rows, sizeof rows[0]);
+    rows[0].table = NULL;
+    refuse_conv(broken);
+    memcpy(rows, conv.rows, sizeof rows[0]);
+    rows[0].scales[0].shift = 32;
+    refuse_conv(broken);
+}
+
 int main(void) {
     const uint32_t guard = 0xA5A5A5A5U;
     state[MW_MODEL_STATE_BYTES / sizeof(uint32_t)] = guard;
@@ -128,6 +164,7 @@ int main(void) {
     model_fields();
     steps();
     tables();
+    convolutions();
     if (init(&mw_model_data) != MW_OK || state[MW_MODEL_STATE_BYTES / sizeof(uint32_t)] != guard) {
         printf("written past the state\n");
         failures++;

@@ -1,0 +1,46 @@
+/* Inner loops of the engine, in the form that suits the core.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Chosen here and nowhere else, at compile time: a form takes the kernels it has of its own and the
+ * portable ones for the rest. The DSP form serves Cortex-M4, M7, M33 and M55, the SSE2 form x86
+ * hosts; MW_KERNELS_PORTABLE turns both off. The portable kernels are the specification; tests
+ * compare the others with them bit for bit. Private to mw_engine.c. */
+#ifndef MW_KERNELS_H
+#define MW_KERNELS_H
+
+#include "mw_engine.h"
+
+/* One function a kind of step: each then has the few registers of a small core to itself. */
+#ifdef __GNUC__
+#define MW_NO_INLINE __attribute__((noinline))
+#define MW_UNROLL _Pragma("GCC unroll 4")
+#else
+#define MW_NO_INLINE
+#define MW_UNROLL
+#endif
+
+/* x limited to int8. One SSAT: GCC 12 compares and selects instead (six instructions), and the
+ * ACLE's __ssat does not compile with -Wconversion there. */
+#if defined(__ARM_FEATURE_SAT) && !defined(MW_KERNELS_PORTABLE)
+static inline int32_t mw_clamp8(int32_t x) {
+    int32_t result;
+    __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(x));
+    return result;
+}
+#else
+static inline int32_t mw_clamp8(int32_t x) {
+    const int32_t at_least = x < -128 ? -128 : x;
+    return at_least > 127 ? 127 : at_least;
+}
+#endif
+
+#ifdef MW_KERNELS_PORTABLE
+#elif defined(__ARM_FEATURE_DSP)
+#include "mw_kernels_dsp.h"
+#elif defined(__SSE2__)
+#include "mw_kernels_sse2.h"
+#endif
+#include "mw_kernels_portable.h"
+
+#endif /* MW_KERNELS_H */
