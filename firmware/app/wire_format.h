@@ -324,15 +324,18 @@ static inline const uint8_t *mw_wire_get_imu_describe(const uint8_t *at, mw_wire
     return at;
 }
 
-/* What the emulated IMU measures at consecutive ticks. */
-#define MW_WIRE_IMU_SAMPLES_HEAD_SIZE 5u
+/* What the emulated IMU measures at consecutive ticks. Samples of another play are stale. */
+#define MW_WIRE_IMU_SAMPLES_HEAD_SIZE 6u
 
 typedef struct {
+    uint8_t play; /* as in the newest imu_credit */
     uint32_t first; /* tick of the first sample */
     uint8_t count; /* samples, 1 to imu_batch */
 } mw_wire_imu_samples;
 
 static inline const uint8_t *mw_wire_get_imu_samples(const uint8_t *at, mw_wire_imu_samples *head) {
+    head->play = (uint8_t)mw_wire_get_u(at, 1u);
+    at += 1;
     head->first = (uint32_t)mw_wire_get_u(at, 4u);
     at += 4;
     head->count = (uint8_t)mw_wire_get_u(at, 1u);
@@ -341,26 +344,31 @@ static inline const uint8_t *mw_wire_get_imu_samples(const uint8_t *at, mw_wire_
 }
 
 /* The recording ends: the board stops sampling there. */
-#define MW_WIRE_IMU_END_HEAD_SIZE 4u
+#define MW_WIRE_IMU_END_HEAD_SIZE 5u
 
 typedef struct {
+    uint8_t play; /* as in the newest imu_credit */
     uint32_t total; /* tick after the last sample */
 } mw_wire_imu_end;
 
 static inline const uint8_t *mw_wire_get_imu_end(const uint8_t *at, mw_wire_imu_end *head) {
+    head->play = (uint8_t)mw_wire_get_u(at, 1u);
+    at += 1;
     head->total = (uint32_t)mw_wire_get_u(at, 4u);
     at += 4;
     return at;
 }
 
 /* How far the sample clock is: samples before next + imu_window are welcome. */
-#define MW_WIRE_IMU_CREDIT_HEAD_SIZE 4u
+#define MW_WIRE_IMU_CREDIT_HEAD_SIZE 5u
 
 typedef struct {
+    uint8_t play; /* counts how often the recording has begun anew; every stop of the sample clock rewinds it */
     uint32_t next; /* tick the board takes next */
 } mw_wire_imu_credit;
 
 static inline uint8_t *mw_wire_put_imu_credit(uint8_t *at, const mw_wire_imu_credit *head) {
+    at = mw_wire_put_u(at, head->play, 1u);
     at = mw_wire_put_u(at, head->next, 4u);
     return at;
 }

@@ -9,7 +9,8 @@ static uint32_t slot(uint32_t index) { return index & (MW_WIRE_IMU_WINDOW - 1u);
 
 static void send_credit(mw_stream_imu *imu) {
     uint8_t payload[MW_WIRE_IMU_CREDIT_HEAD_SIZE];
-    (void)mw_wire_put_imu_credit(payload, &(mw_wire_imu_credit){.next = imu->next});
+    (void)mw_wire_put_imu_credit(
+        payload, &(mw_wire_imu_credit){.play = imu->play, .next = imu->next});
     uint8_t frame[MW_WIRE_ENCODE_SIZE];
     size_t length = mw_wire_encode(frame, MW_WIRE_TYPE_IMU_CREDIT, imu->sequence, payload,
                                    sizeof payload);
@@ -31,6 +32,20 @@ void mw_stream_imu_init(mw_stream_imu *imu, mw_app *app) {
 void mw_stream_imu_start(mw_stream_imu *imu, uint64_t now_us, uint32_t period_us) {
     imu->period_us = period_us;
     imu->due_us = now_us + period_us;
+    /* Should the credit of the rewinding have found no room, this one makes up for it. */
+    send_credit(imu);
+}
+
+void mw_stream_imu_stop(mw_stream_imu *imu) {
+    if (imu->next == 0u) {
+        return; /* nothing taken: what is here is the beginning */
+    }
+    imu->play++;
+    imu->next = 0;
+    imu->received = 0;
+    imu->end = UINT32_MAX;
+    memset(imu->filled, 0, sizeof imu->filled);
+    send_credit(imu);
 }
 
 static void serve_one(mw_stream_imu *imu) {
@@ -81,7 +96,7 @@ static void take_samples(mw_stream_imu *imu, const mw_wire_frame *frame) {
         return;
     }
     const uint8_t *at = mw_wire_get_imu_samples(frame->payload, &head);
-    if (head.count > MW_WIRE_IMU_BATCH ||
+    if (head.play != imu->play || head.count > MW_WIRE_IMU_BATCH ||
         frame->length != MW_WIRE_IMU_SAMPLES_HEAD_SIZE + (size_t)head.count * 2u * MW_IMU_CHANNELS) {
         return;
     }
@@ -136,7 +151,9 @@ void mw_stream_imu_on_byte(mw_stream_imu *imu, uint8_t byte) {
         if (frame.length == MW_WIRE_IMU_END_HEAD_SIZE) {
             mw_wire_imu_end head;
             (void)mw_wire_get_imu_end(frame.payload, &head);
-            imu->end = head.total;
+            if (head.play == imu->play) {
+                imu->end = head.total;
+            }
         }
         break;
     default:

@@ -4,6 +4,10 @@
  * of time; the FIFO here holds them until their tick, as the FIFO of a real IMU would. The board's
  * sample clock is the only clock: imu_credit frames tell the far end how far it is.
  *
+ * When the clock stops, the recording is rewound: a credit with a new `play` asks for it from its
+ * first sample, so that the FIFO is full again when the clock starts, and what was still on its way
+ * is told apart by its old `play`.
+ *
  * A tick whose sample is not there yet is held back for a while, since the far end is a process that
  * may have to wait for its turn; the tick keeps its time. It is missed when a later sample is there
  * or the wait is over; a sample that comes after that is thrown away. */
@@ -26,6 +30,7 @@ typedef struct {
     mw_wire_decoder decoder;
     int16_t fifo[MW_WIRE_IMU_WINDOW][MW_IMU_CHANNELS]; /* sample i at i % MW_WIRE_IMU_WINDOW */
     bool filled[MW_WIRE_IMU_WINDOW];
+    uint8_t play;      /* how often the recording has begun anew */
     uint32_t next;     /* index of the sample the next tick takes */
     uint32_t received; /* index after the newest sample here, never below next */
     uint32_t end;      /* index after the last sample there is */
@@ -41,6 +46,9 @@ void mw_stream_imu_init(mw_stream_imu *imu, mw_app *app);
 
 /* The sample clock starts at `now_us`: the first tick is one period later. */
 void mw_stream_imu_start(mw_stream_imu *imu, uint64_t now_us, uint32_t period_us);
+
+/* The sample clock has stopped, interrupts masked: the next start takes the first sample again. */
+void mw_stream_imu_stop(mw_stream_imu *imu);
 
 /* Interrupt: serves every tick due by `now_us`, in order. Ticks the application's queue has no room
  * for stay due, since the FIFO keeps their samples. At most MW_SAMPLE_QUEUE_SIZE ticks a call. */

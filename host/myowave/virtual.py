@@ -41,7 +41,7 @@ class VirtualBoard:
     Parameters
     ----------
     counts : (n, 6) int16 array
-        What the IMU measures from the first `start` on, at 1 kHz.
+        What the IMU measures from every `start` on, at 1 kHz.
     imu : Imu
         The part whose counts these are; the model must be for it.
     model : Path
@@ -209,6 +209,7 @@ class _Feed:
         self.process = process
         self.encoder = Encoder()
         self.decoder = Decoder()
+        self.play = 0  # how often the board has rewound the recording
         self.next = 0  # tick the board takes next
         self.sent = 0  # tick after the last one sent
         self.described = False
@@ -228,7 +229,7 @@ class _Feed:
                     break
                 for frame in self.decoder.feed(data):
                     if frame.name == "imu_credit":
-                        self._on_credit(frame["next"])
+                        self._on_credit(frame["play"], frame["next"])
             if self.process.poll() is not None:
                 break
         if not closing.is_set():
@@ -240,7 +241,12 @@ class _Feed:
                 f"{self.process.returncode}: {reason[-500:]}"
             )
 
-    def _on_credit(self, tick: int) -> None:
+    def _on_credit(self, play: int, tick: int) -> None:
+        if play != self.play:
+            # The sample clock was stopped: its next start takes the recording from the beginning.
+            self.play = play
+            self.sent = 0
+            self.end_sent = False
         self.next = tick
         if not self.described:
             self.described = True
@@ -262,14 +268,14 @@ class _Feed:
         counts = self.board._counts
         while self.sent + _BATCH <= self.next + _AHEAD and not self.end_sent:
             if not self.board._loop and self.sent >= len(counts):
-                self._send("imu_end", total=len(counts))
+                self._send("imu_end", play=self.play, total=len(counts))
                 self.end_sent = True
                 return
             begin = self.sent % len(counts)
             part = counts[begin : begin + _BATCH]
             for first, stop in self._there(self.sent, self.sent + len(part)):
                 rows = part[first - self.sent : stop - self.sent]
-                self._send("imu_samples", first=first, count=len(rows), counts=rows)
+                self._send("imu_samples", play=self.play, first=first, count=len(rows), counts=rows)
             self.sent += len(part)
 
     def _there(self, begin: int, end: int) -> list[tuple[int, int]]:

@@ -219,8 +219,13 @@ def spoiled(rng: np.random.Generator, names: tuple[str, ...]) -> bytes:
         return b"\0" + encoded + b"\0"
     values: dict[str, dict[str, Any]] = {
         "imu_describe": {"acc_lsb_m_s2": 1.0, "gyro_lsb_rad_s": 1.0, "imu": "x" * 40},
-        "imu_samples": {"first": int(rng.integers(1 << 32)), "count": 4, "counts": [[1] * 6] * 4},
-        "imu_end": {"total": (1 << 32) - 1},
+        "imu_samples": {
+            "play": 0,
+            "first": int(rng.integers(1 << 32)),
+            "count": 4,
+            "counts": [[1] * 6] * 4,
+        },
+        "imu_end": {"play": 0, "total": (1 << 32) - 1},
         "replay_samples": {"first": 0, "count": 2, "counts": [[-32768] * 6] * 2},
         "set_raw": {"on": int(rng.integers(3))},
         "ping": {"token": 1},
@@ -259,7 +264,9 @@ def test_an_imu_that_goes_silent_and_comes_back(model):
     def feed(first: int, count: int) -> None:
         for at in range(first, first + count, 10):
             values = np.full((10, 6), at)
-            board.imu.sendall(encode_frame("imu_samples", 0, first=at, count=10, counts=values))
+            board.imu.sendall(
+                encode_frame("imu_samples", 0, play=0, first=at, count=10, counts=values)
+            )
 
     feed(0, 110)
     credits = Decoder()

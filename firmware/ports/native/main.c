@@ -54,7 +54,10 @@ void mw_port_sample_clock_start(uint32_t rate_hz) {
     port.sampling = true;
 }
 
-void mw_port_sample_clock_stop(void) { port.sampling = false; }
+void mw_port_sample_clock_stop(void) {
+    port.sampling = false;
+    mw_stream_imu_stop(&imu);
+}
 
 /* Bytes taken from a ring that the line has not accepted yet. */
 typedef struct {

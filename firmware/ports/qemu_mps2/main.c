@@ -73,12 +73,15 @@ void mw_port_sample_clock_start(uint32_t rate_hz) {
     uint32_t saved = mw_port_irq_save();
     mw_stream_imu_start(&imu, mw_port_time_us(), period_us);
     mw_clock_start_interrupt(period_us);
+    uart_send(UART1, &imu.tx);
     mw_port_irq_restore(saved);
 }
 
 void mw_port_sample_clock_stop(void) {
     uint32_t saved = mw_port_irq_save();
     mw_clock_stop_interrupt();
+    mw_stream_imu_stop(&imu);
+    uart_send(UART1, &imu.tx);
     mw_port_irq_restore(saved);
 }
 
