@@ -48,23 +48,30 @@ _CRC = struct.Struct("<I")
 class LogWriter:
     """Appends records to one log file; a context manager.
 
+    Attributes
+    ----------
+    identity : Identity or None
+        Of the board whose log is continued; None for a new file.
+
     Raises
     ------
     RecordingError
         If the file exists and is no log.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        self.identity: Identity | None = None
         if path.exists() and path.stat().st_size > 0:
             with path.open("rb") as file:
                 if file.read(len(MAGIC)) != MAGIC:
                     raise RecordingError(f"{path}: exists and is no log, expected a new file")
+                self.identity = _first_identity(file.read)
             # Ends a record that a killed logger may have left unfinished.
             self._pending = [b"\0"]
         else:
             self._pending = [MAGIC]
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self.flush()
 
     def __enter__(self) -> "LogWriter":
         """Return the writer."""
@@ -85,6 +92,10 @@ class LogWriter:
     def _add(self, kind: int, body: bytes) -> None:
         record = _HEAD.pack(kind, time.time()) + body
         self._pending.append(cobs.encode(record + _CRC.pack(zlib.crc32(record))) + b"\0")
+
+    def discard(self) -> None:
+        """Forget all records since the last flush."""
+        self._pending.clear()
 
     def flush(self) -> None:
         """Hand all records to the operating system, which keeps them whatever becomes of us."""
@@ -137,7 +148,7 @@ class Logger:
     url : str
         Port of the board.
     path : Path
-        Log file; one that exists is continued.
+        Log file; one that exists is continued if it is of the same model.
     raw : bool
         Have the board send raw IMU counts too.
     seconds : float, optional
@@ -145,10 +156,10 @@ class Logger:
     """
 
     def __init__(
-        self, url: str, path: Path, *, raw: bool = False, seconds: float | None = None
+        self, url: str, path: str | Path, *, raw: bool = False, seconds: float | None = None
     ) -> None:
         self.url = url
-        self.path = path
+        self.path = Path(path)
         self.raw = raw
         self.seconds = seconds
         self.progress = LogProgress()
@@ -170,7 +181,7 @@ class Logger:
         LinkError
             If the port cannot be opened at the beginning or another model comes back.
         RecordingError
-            If the file is not a log.
+            If the file is not a log, or one of another model: it is left as it was.
         """
         device = Device.open(self.url)
         with LogWriter(self.path) as writer:
@@ -206,12 +217,19 @@ class Logger:
         writer.event(event, url=self.url)
         device.listen(lambda frame: self._take(frame, writer))
         identity = device.identify()
-        if self.identity is not None and identity.model_sha256 != self.identity.model_sha256:
+        if self.identity is not None and _model(identity) != _model(self.identity):
             raise _OtherBoardError(
-                f"{self.url}: a board with model {identity.model_sha256[:12]} came back, expected "
-                f"{self.identity.model_sha256[:12]}"
+                f"{self.url}: a board with {_model(identity)} came back, expected "
+                f"{_model(self.identity)}"
+            )
+        if writer.identity is not None and _model(writer.identity) != _model(identity):
+            writer.discard()
+            raise RecordingError(
+                f"{self.path}: a log of {_model(writer.identity)}, the board at {self.url} runs "
+                f"{_model(identity)}; log it into another file"
             )
         self.identity = identity
+        writer.flush()
         device.set_raw(self.raw)
         device.start()
         self.progress.connected = True
@@ -292,6 +310,12 @@ class Logger:
         return None
 
 
+def _model(identity: Identity) -> str:
+    """Return what all of one log has in common, in words."""
+    muscles = ", ".join(identity.muscles)
+    return f"model {identity.model_sha256[:12]} ({muscles}; {identity.rate_hz} Hz)"
+
+
 class _OtherBoardError(LinkError):
     """Another board than before is at the port."""
 
@@ -365,7 +389,7 @@ class LogData:
         return self.identity.envelope(self.predictions)
 
 
-def read_log(path: Path) -> LogData:
+def read_log(path: str | Path) -> LogData:
     """Read a log file, also one whose logger was killed.
 
     Raises
@@ -373,6 +397,7 @@ def read_log(path: Path) -> LogData:
     RecordingError
         If it is no log.
     """
+    path = Path(path)
     parts = _Parts()
     try:
         with path.open("rb") as file:
@@ -393,6 +418,16 @@ def _runs(read: Callable[[int], bytes]) -> Iterator[bytes]:
         yield from filter(None, runs)
     if tail:
         yield tail
+
+
+def _first_identity(read: Callable[[int], bytes]) -> Identity | None:
+    """Return who the board of a log is; it says so at the beginning of the file."""
+    parts = _Parts()
+    for run in _runs(read):
+        parts.add(run)
+        if parts.identity is not None:
+            break
+    return parts.identity
 
 
 class _Parts:

@@ -3,22 +3,27 @@
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import tty
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from myowave.compiler import compile_tflite
 from myowave.errors import LinkError, RecordingError
 from myowave.link import Device
 from myowave.log import LogData, Logger, LogWriter, read_log
+from myowave.model_card import load_card, write_card
+from myowave.virtual import VirtualBoard
 from myowave.wire import decode_frame, encode_frame
-from tests.firmware.models import expected, movement
+from tests.firmware.models import IMU, expected, movement, write_model
 
 MYOWAVE = Path(sys.executable).with_name("myowave")
 
@@ -328,6 +333,30 @@ def test_files_that_are_no_log_are_refused(tmp_path, board):
     assert path.read_text().startswith("dear diary")
     with pytest.raises(RecordingError, match="cannot read it"):
         read_log(tmp_path / "nothing")
+
+
+def test_a_log_of_another_model_is_not_continued(board, model, counts, tmp_path):
+    path = tmp_path / "session.mwlog"
+    with board(counts=counts[:600]) as virtual:
+        log_until_stopped(virtual.port, path)
+        log_until_stopped(virtual.port, str(path))
+    before = path.read_bytes()
+    assert read_log(str(path)).n_samples == 1200
+    card = load_card(model)
+    renamed = shutil.copytree(model, tmp_path / "renamed")
+    write_card(renamed, replace(card, muscles=("triceps",)))
+    compile_tflite((renamed / "model.tflite").read_bytes(), renamed, load_card(renamed).to_json())
+    for other in (write_model(tmp_path / "other", "S"), renamed):
+        with VirtualBoard(counts, IMU, other, "native", virtual_clock=True) as virtual:
+            with pytest.raises(RecordingError) as refused:
+                log_until_stopped(virtual.port, path)
+            with Device.open(virtual.port) as device:
+                assert not device.identify().running
+        message = str(refused.value)
+        assert f"a log of model {card.tflite_sha256[:12]} (muscle 0; 1000 Hz)" in message
+        assert f"runs model {load_card(other).tflite_sha256[:12]} (" in message
+        assert "another file" in message
+        assert path.read_bytes() == before
 
 
 def test_a_port_that_is_not_there_is_an_error_at_the_beginning(tmp_path):
