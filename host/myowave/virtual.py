@@ -94,6 +94,7 @@ class VirtualBoard:
         self._virtual_clock = virtual_clock
         self._image = build_firmware(self._board, Path(model), sanitize=sanitize)
         self.port = ""
+        self._pty = ""  # what the link points to
         self.ended = threading.Event()
         self._missing = tuple(missing)
         self._ready = threading.Event()
@@ -124,10 +125,10 @@ class VirtualBoard:
         ToolError
             If the emulator is missing or the firmware does not come up.
         LinkError
-            If `link` exists and is no symbolic link, or cannot be made.
+            If `link` is taken, also by the port of another board, or cannot be made.
         """
-        if self._link is not None and self._link.exists() and not self._link.is_symlink():
-            raise LinkError(f"{self._link}: exists, expected a free path or a symbolic link")
+        if self._link is not None:
+            _refuse_taken(self._link)
         self._thread.start()
         self._ready.wait(BOOT_TIMEOUT_S)
         if not self._ready.is_set() or self._failure is not None:
@@ -138,22 +139,27 @@ class VirtualBoard:
             )
         if self._link is not None:
             try:
-                _replace_link(self._link, self.port)
+                _put_link(self._link, self.port)
+            except LinkError:
+                self.close()
+                raise
             except OSError as error:
                 self.close()
                 raise LinkError(
                     f"{self._link}: cannot put a link there ({error.strerror})"
                 ) from error
-            self.port = str(self._link)
+            self._pty, self.port = self.port, str(self._link)
 
     def close(self) -> None:
-        """Switch the board off and remove the link."""
+        """Switch the board off and remove the link, if it is still the one to this board."""
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._link is not None and str(self._link) == self.port:
+        if self._link is not None and self._pty:
             with contextlib.suppress(OSError):
-                self._link.unlink()
+                if str(self._link.readlink()) == self._pty:
+                    self._link.unlink()
+            self._pty = ""
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Wait up to `timeout_s` while the board runs; raise ToolError when it has died."""
@@ -190,12 +196,23 @@ class VirtualBoard:
             self._ready.set()
 
 
-def _replace_link(link: Path, target: str) -> None:
-    """Make `link` point to `target`, in one step for whoever waits for it."""
+def _refuse_taken(link: Path) -> None:
+    """Raise LinkError unless `link` is free, or points to a port that is no more."""
+    if link.exists() and link.is_symlink():
+        raise LinkError(
+            f"{link}: points to {link.readlink()}, which exists, perhaps another board's port; "
+            "end that one or name a free path"
+        )
+    if link.exists():
+        raise LinkError(f"{link}: exists, expected a free path")
+
+
+def _put_link(link: Path, target: str) -> None:
+    """Make `link` point to `target`; only what a killed board left behind makes way."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = link.with_name(f".{link.name}.{os.getpid()}")
-    unfinished.symlink_to(target)
-    unfinished.replace(link)
+    _refuse_taken(link)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
 
 
 class _Feed:

@@ -356,6 +356,27 @@ def test_two_boards_at_once(board, model, counts, tmp_path):
     assert not (tmp_path / "right").is_symlink()
 
 
+def test_a_link_belongs_to_one_board(board, tmp_path):
+    link = tmp_path / "port"
+    link.symlink_to(tmp_path / "gone")  # what a killed board leaves behind
+    with board(link=link) as first:
+        pty = link.readlink()
+        with pytest.raises(LinkError, match=f"port: points to {pty}, which exists"):
+            board(link=link).start()
+        assert link.readlink() == pty
+        with Device.open(first.port) as device:
+            device.identify()
+    assert not link.is_symlink()
+
+
+def test_a_link_that_has_become_anothers_stays(board, tmp_path):
+    link = tmp_path / "port"
+    with board(link=link):
+        link.unlink()
+        link.symlink_to(tmp_path)
+    assert link.readlink() == tmp_path
+
+
 def test_the_port_has_one_reader(board):
     with (
         board() as virtual,

@@ -28,7 +28,7 @@ from tests.firmware.models import IMU, expected, movement, write_model
 MYOWAVE = Path(sys.executable).with_name("myowave")
 
 
-def log_until_stopped(url: str, path: Path, **options) -> Logger:
+def log_until_stopped(url: str, path: str | Path, **options) -> Logger:
     logger = Logger(url, path, **options)
     logger.run(threading.Event())
     return logger
