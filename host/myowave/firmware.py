@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import REPOSITORY, build_dir, firmware_dir
 
-MODEL_FILES = ("model_data.c", "model_data.h")
 MODEL_VARIABLE = "MYOWAVE_MODEL"
 
 
@@ -63,10 +63,13 @@ def boards() -> dict[str, Board]:
 
 
 def board_by_name(name: str) -> Board:
-    """Return one board; raise ConfigError that lists the known names."""
+    """Return one board; raise ConfigError that lists the known names.
+
+    PlatformIO's names have underscores; the cores' own names, as in "cortex-m4", are understood.
+    """
     table = boards()
     try:
-        return table[name]
+        return table[name.replace("-", "_")]
     except KeyError:
         raise ConfigError(f"unknown board '{name}', expected one of {', '.join(table)}") from None
 
@@ -79,11 +82,14 @@ def default_model() -> Path:
 def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path:
     """Build the firmware of `board` with the model in `model`, or return the image built before.
 
+    The C tables are made anew from `model.tflite` and the card: those in the model directory may be
+    of an older engine or another network, and are for people and plain `pio run`.
+
     Parameters
     ----------
     board : Board
     model : Path
-        Model directory, with `model_data.c` and `model_data.h`.
+        Model directory.
     sanitize : bool
         With address and undefined behaviour sanitizers; board `native` only.
 
@@ -95,18 +101,15 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
     Raises
     ------
     ModelError
-        If the model directory has no C tables.
+        If the model directory lacks the `.tflite` or the card, or they do not fit each other.
+    UnsupportedModelError
+        If the engine cannot stream the network.
     ToolError
         If PlatformIO or the compiler is missing, or the build fails.
     """
-    for name in MODEL_FILES:
-        if not (model / name).is_file():
-            raise ModelError(
-                f"{model / name}: not found, expected a model directory made by 'myowave train' "
-                "or 'myowave compile'"
-            )
+    tables = _tables(model)
     folder = build_dir("firmware")
-    image = folder / f"{board.name}-{_digest(board, model, sanitize)}.elf"
+    image = folder / f"{board.name}-{_digest(board, tables, sanitize)}.elf"
     if image.is_file():
         return image
     compiler = f"{board.toolchain}gcc"
@@ -124,11 +127,25 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not image.is_file():
-            _run_platformio(board, model, sanitize, image)
+            _run_platformio(board, tables, sanitize, image)
     return image
 
 
-def _digest(board: Board, model: Path, sanitize: bool) -> str:
+def _tables(model: Path) -> dict[str, str]:
+    """Return the C tables of a model directory, by file name."""
+    from myowave.compiler import load_plan
+    from myowave.compiler.emit import emit
+    from myowave.model_card import TFLITE_FILE, load_model_dir
+
+    card, tflite = load_model_dir(model)
+    try:
+        header, source = emit(load_plan(tflite), card.to_json())
+    except ModelError as error:
+        raise type(error)(f"{model / TFLITE_FILE}: {error}") from error
+    return {"model_data.h": header, "model_data.c": source}
+
+
+def _digest(board: Board, tables: Mapping[str, str], sanitize: bool) -> str:
     """Return a digest of every file and setting that goes into the image."""
     digest = hashlib.sha256(f"{board.name} {sanitize}".encode())
     folders = ("app", "drivers", "engine", f"ports/{board.port}", "platform")
@@ -138,19 +155,25 @@ def _digest(board: Board, model: Path, sanitize: bool) -> str:
         for path in (firmware_dir() / folder).rglob("*")
         if path.suffix in (".c", ".h", ".ld", ".json", ".py")
     )
-    for path in (REPOSITORY / "platformio.ini", *sources, *(model / name for name in MODEL_FILES)):
-        digest.update(f"\n{path.name} {path.stat().st_size}\n".encode())
-        digest.update(path.read_bytes())
+    parts = [(path.name, path.read_bytes()) for path in (REPOSITORY / "platformio.ini", *sources)]
+    parts += [(name, text.encode()) for name, text in tables.items()]
+    for name, content in parts:
+        digest.update(f"\n{name} {len(content)}\n".encode())
+        digest.update(content)
     return digest.hexdigest()[:16]
 
 
-def _run_platformio(board: Board, model: Path, sanitize: bool, image: Path) -> None:
+def _run_platformio(board: Board, tables: Mapping[str, str], sanitize: bool, image: Path) -> None:
     subprocess.run([sys.executable, REPOSITORY / "tools" / "setup_platformio.py"], check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
     work = image.parent / ("pio-sanitize" if sanitize else "pio")
+    model = image.parent / "model"
+    model.mkdir(exist_ok=True)
+    for name, text in tables.items():
+        (model / name).write_text(text, encoding="utf-8")
     environment = {
         **os.environ,
-        MODEL_VARIABLE: str(model.resolve()),
+        MODEL_VARIABLE: str(model),
         "PLATFORMIO_BUILD_DIR": str(work),
         "MYOWAVE_SANITIZE": "1" if sanitize else "",
     }

@@ -46,6 +46,6 @@ def flash_emulated(board: Board, model: Path) -> Identity:
     if identity.muscles != card.muscles:
         raise LinkError(
             f"{board.name}: the board predicts {', '.join(identity.muscles)}, expected "
-            f"{', '.join(card.muscles)}; compile the model again with 'myowave compile'"
+            f"{', '.join(card.muscles)}: names too long for one identity frame"
         )
     return identity

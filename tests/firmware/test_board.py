@@ -403,7 +403,7 @@ def test_a_port_that_is_no_board_is_said_so(tmp_path):
 def test_bad_arguments(model, counts, tmp_path):
     with pytest.raises(ConfigError, match="unknown board 'nrf', expected one of cortex_m3"):
         VirtualBoard(counts, IMU, model, "nrf")
-    with pytest.raises(ModelError, match=r"model_data\.c: not found"):
+    with pytest.raises(ModelError, match=r"model\.json: .*'myowave train'"):
         VirtualBoard(counts, IMU, tmp_path, "native")
     with pytest.raises(ConfigError, match="expected \\(n, 6\\)"):
         VirtualBoard(counts[:, :5], IMU, model, "native")

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from myowave.errors import ConfigError, ToolError
+from myowave.cli import main
+from myowave.compiler import compile_tflite
+from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.firmware import board_by_name, boards, build_firmware
 from myowave.link import Device
 from myowave.model_card import load_card
-from myowave.paths import REPOSITORY
+from myowave.paths import REPOSITORY, firmware_dir
 from myowave.wire import Decoder, Frame, encode_frame
 from tests.firmware.models import expected
 
@@ -124,21 +126,67 @@ def test_an_image_is_built_once(model):
     assert image.stat().st_mtime_ns == before
 
 
-def test_a_model_that_does_not_compile_is_an_error_with_its_reason(model, tmp_path):
-    shutil.copytree(model, tmp_path / "model")
-    (tmp_path / "model" / "model_data.c").write_text("this is not C\n")
-    with pytest.raises(ToolError, match=r"building for native failed: .*model_data\.c:1:1: error"):
-        build_firmware(board_by_name("native"), tmp_path / "model")
+def test_the_image_is_of_the_tflite_whatever_tables_lie_beside_it(model, tmp_path):
+    """Tables with lines missing compile all the same and bear the right SHA-256."""
+    native = board_by_name("native")
+    image = build_firmware(native, model)
+    other = shutil.copytree(model, tmp_path / "model")
+    tables = other / "model_data.c"
+    lines = tables.read_text().splitlines()
+    del lines[20:30]
+    tables.write_text("\n".join(lines))
+    assert build_firmware(native, other) == image
+    tables.write_text("this is not C\n")
+    assert build_firmware(native, other) == image
+    tables.unlink()
+    (other / "model_data.h").unlink()
+    assert build_firmware(native, other) == image
 
 
-def test_a_model_without_card_is_refused(model, tmp_path):
-    shutil.copytree(model, tmp_path / "model")
-    header = tmp_path / "model" / "model_data.h"
-    text = header.read_text()
-    assert "MW_MODEL_HAS_INFO" in text
-    header.write_text(re.sub(r"#define MW_MODEL_HAS_INFO.*\n", "", text))
-    with pytest.raises(ToolError, match="the firmware needs a model compiled with its card"):
-        build_firmware(board_by_name("native"), tmp_path / "model")
+def test_a_damaged_card_is_refused_before_anything_is_built(model, tmp_path, capsys):
+    for name, change in {
+        "absent": lambda text: None,
+        "cut": lambda text: text[:-20],
+        "muscles": lambda text: text.replace('"muscle 0"', '"a", "b"'),
+        "sha": lambda text: re.sub(r'("tflite_sha256": ")\w', r"\g<1>x", text),
+    }.items():
+        other = shutil.copytree(model, tmp_path / name)
+        text = change((other / "model.json").read_text())
+        (other / "model.json").unlink()
+        if text is not None:
+            (other / "model.json").write_text(text)
+        with pytest.raises(ModelError, match=str(other)):
+            build_firmware(board_by_name("native"), other)
+        assert main(["flash", "native", "--model", str(other)]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.count("\n") == 1
+
+
+def test_a_failing_build_is_an_error_with_its_reason(model, monkeypatch, tmp_path):
+    compiler = tmp_path / "gcc"
+    compiler.write_text("#!/bin/sh\necho 'app.c:1:1: error: no space left' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("myowave.firmware.build_dir", lambda *parts: tmp_path)
+    with pytest.raises(ToolError, match=r"building for native failed: .*app\.c:1:1: error"):
+        build_firmware(board_by_name("native"), model)
+
+
+def test_tables_without_a_card_do_not_compile_into_the_firmware(model, tmp_path):
+    """Plain `pio run` takes the tables as they are."""
+    compile_tflite((model / "model.tflite").read_bytes(), tmp_path)
+    folders = (tmp_path, *(firmware_dir() / part for part in ("app", "engine")))
+    result = subprocess.run(
+        [
+            *("cc", "-fsyntax-only", *(f"-I{folder}" for folder in folders)),
+            firmware_dir() / "app" / "pipeline.c",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "the firmware needs a model compiled with its card" in result.stderr
 
 
 def test_a_missing_compiler_is_named(model, monkeypatch, tmp_path):
@@ -146,6 +194,10 @@ def test_a_missing_compiler_is_named(model, monkeypatch, tmp_path):
     monkeypatch.setattr("myowave.firmware.build_dir", lambda *parts: tmp_path)
     with pytest.raises(ToolError, match=r"arm-none-eabi-gcc not found.*install gcc-arm-none-eabi"):
         build_firmware(board_by_name("cortex_m4"), model)
+
+
+def test_a_board_may_be_named_as_its_core_is():
+    assert board_by_name("cortex-m4") == board_by_name("cortex_m4")
 
 
 def test_unknown_board():

@@ -117,7 +117,7 @@ def places(tmp_path, model, recording) -> dict[str, Path]:
     ("arguments", "message"),
     [
         (["flash", "uno"], "unknown board 'uno', expected one of cortex_m3"),
-        (["flash", "native", "--model", "{tmp}"], "expected a model directory"),
+        (["flash", "native", "--model", "{tmp}"], "not a model directory"),
         (["log", "{tmp}/port", "-o", "{tmp}/log"], "cannot open it as a serial port"),
         (["log", "{tmp}/port"], "Missing option '-o'"),
         (["log", "{tmp}/port", "-o", "{tmp}/log", "--seconds", "soon"], "'--seconds'"),
