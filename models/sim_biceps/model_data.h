@@ -1,10 +1,10 @@
-/* Written by `myowave compile`; do not edit. Network d1cd378281ac7aed. */
+/* Written by `myowave compile`; do not edit. Network 574cc05e3df9c139. */
 #ifndef MW_MODEL_DATA_H
 #define MW_MODEL_DATA_H
 
 #include "mw_engine.h"
 
-#define MW_MODEL_SHA256 "d1cd378281ac7aed3734515154d3fb1611a9b2ee4c4df37ce84030d3a4ecc9b3"
+#define MW_MODEL_SHA256 "574cc05e3df9c13997e1bf4f5826fcc406cb3b44e6a9d6afc1b5295c86e1cfde"
 #define MW_MODEL_INPUTS 6
 #define MW_MODEL_OUTPUTS 1
 #define MW_MODEL_RECEPTIVE_FIELD 1024
