@@ -5,7 +5,6 @@ recording is a single file any tool of the field's Python stack can open.
 """
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from myowave.errors import RecordingError
+from myowave.errors import ConfigError, RecordingError
+from myowave.files import require_writable, written_whole
 from myowave.imu import IMU_CHANNELS
 
 RATE_HZ = 1000
@@ -118,6 +118,11 @@ def save(recording: Recording, path: Path) -> None:
     """Write `recording` to `path` as Parquet, whole or not at all; `load` gives it back exactly.
 
     Missing folders are made. Pages carry checksums, so that a damaged file is refused by `load`.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -140,16 +145,11 @@ def save(recording: Recording, path: Path) -> None:
         names=_column_names(recording.muscles),
         metadata={_METADATA_KEY: json.dumps(metadata, ensure_ascii=False).encode()},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with written_whole(path) as unfinished:
         # Dictionaries do not help sampled signals and double the time to write.
         pq.write_table(
             table, unfinished, compression="zstd", use_dictionary=False, write_page_checksum=True
         )
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load(path: Path) -> Recording:
@@ -200,8 +200,43 @@ def load(path: Path) -> Recording:
         raise RecordingError(
             message if message.startswith(str(path)) else f"{path}: {message}"
         ) from None
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise RecordingError(f"{path}: damaged recording ({error})") from error
+    except (pa.ArrowException, OSError) as error:
+        fault = "what it holds cannot be read" if _has_end(path) else "the file is cut off"
+        raise RecordingError(
+            f"{path}: damaged recording, {fault}, expected it as 'myowave import' wrote it; make "
+            "it again"
+        ) from error
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RecordingError(
+            f"{path}: damaged recording, its metadata is not as 'myowave import' wrote it; make it "
+            "again"
+        ) from error
+
+
+def require_replaceable(path: Path) -> None:
+    """Refuse an output that cannot be written, or that would replace anything but a recording.
+
+    Raises
+    ------
+    ConfigError
+        If `path` is a folder, cannot be written, or is a file `save` did not make.
+    """
+    require_writable(path)
+    if path.exists() and not _has_our_metadata(path):
+        raise ConfigError(
+            f"{path}: exists and is not a MyoWave recording, so it is not replaced; name another "
+            "file with -o, or delete it first"
+        )
+
+
+def _has_our_metadata(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return is_recording_file(path) and _METADATA_KEY in (pq.read_schema(path).metadata or {})
+    except (RecordingError, pa.ArrowException, OSError):
+        return False
 
 
 def is_recording_file(path: Path) -> bool:
@@ -211,6 +246,11 @@ def is_recording_file(path: Path) -> bool:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _has_end(path: Path) -> bool:
+    """Tell whether a Parquet file ends as one does."""
+    return path.read_bytes()[-len(_MAGIC) :] == _MAGIC
 
 
 def _column_names(muscles: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from myowave.errors import RecordingError
+from myowave.errors import ConfigError, RecordingError
 from myowave.recording import Recording, load, save
 
 
@@ -55,7 +55,7 @@ def test_saving_replaces_whole_or_not_at_all(
         raise OSError("disk full")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(ConfigError, match=r"cannot be written \(disk full\)"):
         save(make(n=100), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
@@ -131,3 +131,13 @@ def test_damaged_file_loads_equal_or_is_refused(
     else:
         # Page checksums: what loads has the samples that were written.
         assert back.emg.tobytes() == make().emg.tobytes()
+
+
+@pytest.mark.parametrize("cut", [4, 8, 5000])
+def test_a_cut_off_file_is_told_in_plain_words(tmp_path: Path, valid_file: bytes, cut: int) -> None:
+    path = tmp_path / "cut.parquet"
+    path.write_bytes(valid_file[:-cut])
+    with pytest.raises(RecordingError, match="damaged recording, the file is cut off") as caught:
+        load(path)
+    assert "Parquet" not in str(caught.value)
+    assert "myowave import" in str(caught.value)

@@ -17,11 +17,24 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from myowave.files import require_writable, write_atomically
+
 # In a file or a pipe there is no width to fit into, and tables need some.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
+
+def _writable(path: Path | None) -> Path | None:
+    if path is not None:
+        require_writable(path)
+    return path
+
+
+# Found unwritable before the command begins, not after its work.
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures as JSON.")
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Also write the figures as JSON.", callback=_writable
+    ),
 ]
 
 
@@ -48,7 +61,4 @@ def print_table(table: Table) -> None:
 
 def write_json(path: Path, figures: dict[str, Any]) -> None:
     """Write `figures` to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(figures, indent=2, allow_nan=False, sort_keys=False) + "\n")
-    unfinished.replace(path)
+    write_atomically(path, json.dumps(figures, indent=2, allow_nan=False, sort_keys=False) + "\n")

@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 
 from myowave.errors import RecordingError
+from myowave.files import written_whole
 from myowave.imu import IMU_CHANNELS
 from myowave.readers.source import ReadOptions, Signal, Source
 from myowave.readers.table import TableLayout, read_columns
@@ -113,6 +114,8 @@ def write_csv(recording: Recording, path: Path) -> None:
     ------
     RecordingError
         If a name holds a character the format keeps for itself.
+    ConfigError
+        If the file cannot be written.
     """
     import pyarrow as pa
     from pyarrow import csv as pa_csv
@@ -139,20 +142,14 @@ def write_csv(recording: Recording, path: Path) -> None:
         ",".join(f"{name} [{unit}]" for name, unit in zip(names, units, strict=True)),
     ]
     columns = [*recording.acc.T, *recording.gyro.T, *recording.emg.T]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(("\n".join(header) + "\n").encode())
-            # Arrow prints the shortest text that reads back as the same double.
-            pa_csv.write_csv(
-                pa.table([pa.array(column) for column in columns], names=names),
-                file,
-                pa_csv.WriteOptions(include_header=False),
-            )
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_whole(path) as unfinished, unfinished.open("wb") as file:
+        file.write(("\n".join(header) + "\n").encode())
+        # Arrow prints the shortest text that reads back as the same double.
+        pa_csv.write_csv(
+            pa.table([pa.array(column) for column in columns], names=names),
+            file,
+            pa_csv.WriteOptions(include_header=False),
+        )
 
 
 def _parse_fields(path: Path, lines: list[str]) -> tuple[dict[str, str], int]:

@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from myowave.errors import ConfigError
+from myowave.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -151,10 +152,7 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the page to `path`, whole or not at all; missing folders are made."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + ".part")
-        unfinished.write_text(self.html(), encoding="utf-8")
-        unfinished.replace(path)
+        write_atomically(path, self.html())
 
 
 def format_cell(cell: Cell, decimals: int = 3) -> str:
