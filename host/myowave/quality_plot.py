@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from myowave.envelope import recording_envelope
 from myowave.errors import ConfigError
+from myowave.files import require_writable, written_whole
 from myowave.imu import G_M_S2
 from myowave.quality import Inspection, power_density
 from myowave.recording import RATE_HZ, Recording
@@ -25,6 +26,21 @@ _MOST_PANELS = 60
 _FORMATS = (".png", ".svg", ".pdf")
 
 
+def require_plottable(path: Path) -> None:
+    """Refuse a picture that cannot be drawn there, before anything is read.
+
+    Raises
+    ------
+    ConfigError
+        If the file name ends in no known picture format or cannot be written.
+    """
+    if path.suffix.lower() not in _FORMATS:
+        raise ConfigError(
+            f"{path}: picture format, expected a name ending in {', '.join(_FORMATS)}"
+        )
+    require_writable(path)
+
+
 def plot_inspections(
     recordings: Sequence[Recording], inspections: Sequence[Inspection], path: Path
 ) -> None:
@@ -36,15 +52,12 @@ def plot_inspections(
     Raises
     ------
     ConfigError
-        If the file name ends in no known picture format.
+        As `require_plottable`.
     """
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    if path.suffix.lower() not in _FORMATS:
-        raise ConfigError(
-            f"{path}: picture format, expected a name ending in {', '.join(_FORMATS)}"
-        )
+    require_plottable(path)
     style: Any = {
         "font.size": 8.5,
         "axes.spines.top": False,
@@ -63,8 +76,8 @@ def plot_inspections(
         else:
             figure = _overview(recordings, inspections)
         FigureCanvasAgg(figure)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=130)
+        with written_whole(path) as unfinished:
+            figure.savefig(unfinished, dpi=130, format=path.suffix[1:].lower())
 
 
 def _figure(width: float, height: float, heading_inches: float) -> "Figure":

@@ -54,7 +54,7 @@ def drop_rows(first: int) -> Callable[[Rows], None]:
 BAD_ROWS: dict[str, tuple[Callable[[Rows], None], str]] = {
     "missing channel": (
         set_cell(6, 5, "TEMP (C)"),
-        r"missing channel GYRO Y, columns are 'ACC X \(G\)'",
+        r"missing channel GYRO Y, columns are 'ACC X \(G\)'.*, not recognised are 'TEMP \(C\)'; ",
     ),
     "unknown unit": (
         set_cell(6, 7, "EMG 1 (furlong)"),

@@ -139,7 +139,23 @@ def test_inspect_reads_sources_too(tmp_path: Path, capsys: pytest.CaptureFixture
             ("import", "good.csv", "bad.csv", "-o", "bad.csv"),
             "bad.csv: is a file, expected a folder",
         ),
+        (("import", "good.csv", "-o", "good.csv"), "good.csv: is a source"),
+        (("import", "good.csv", "-o", "link.csv"), "link.csv: is a source"),
+        (
+            ("import", "good.csv", "-o", "bad.csv"),
+            "bad.csv: exists and is not a MyoWave recording, so it is not replaced; name another",
+        ),
+        (
+            ("simulate", "-o", "bad.csv", "--seconds", "5"),
+            "bad.csv: exists and is not a MyoWave recording",
+        ),
+        (
+            ("import", "good.csv", "-o", "/proc/x.parquet"),
+            "/proc/x.parquet: cannot be written (No such file or directory), expected a file name",
+        ),
         (("inspect", "good.csv", "--plot", "p.doc"), "p.doc: picture format"),
+        (("inspect", "good.csv", "--plot", "/proc/p.png"), "/proc/p.png: cannot be written"),
+        (("inspect", "good.csv", "--json", "."), ".: is a folder, expected a file name"),
         (("inspect", "bad.csv"), "bad.csv: unknown format"),
     ],
 )
@@ -153,10 +169,61 @@ def test_faults_are_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     Trigno().write(tmp_path / "good.csv")
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    code, _, err = run(capsys, *arguments)
+    (tmp_path / "link.csv").symlink_to("good.csv")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    code, out, err = run(capsys, *arguments)
     assert code == 2
+    assert not out, "refused after the work, expected before it"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     line = err.strip().splitlines()[-1]
     assert line.startswith("myowave: error: ")
     assert message in line
     assert "Traceback" not in err
-    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_recording_may_be_imported_again_but_not_over_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Trigno().write(tmp_path / "S1_10_1.csv")
+    target = tmp_path / "r.parquet"
+    assert run(capsys, "import", source, "-o", target)[0] == 0
+    assert run(capsys, "import", source, "-o", target, "--muscle", "biceps")[0] == 0
+    assert load(target).muscles == ("biceps",)
+    before = target.read_bytes()
+    code, _, err = run(capsys, "import", tmp_path / "r.parquet", "-o", tmp_path)
+    assert code == 2
+    assert "r.parquet: is a source" in err
+    assert target.read_bytes() == before
+
+
+def test_an_unknown_day_and_subject_are_told_with_their_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Trigno(recorded="99/99/2025 10:00:00").write(tmp_path / "curls.csv")
+    target = tmp_path / "r.parquet"
+    code, out, _ = run(capsys, "import", source, "-o", target)
+    assert code == 0
+    assert (
+        "warning: no day known for curls (no date: '99/99/2025 10:00:00'); splits and "
+        "normalization go by day, name it with --day YYYY-MM-DD\n"
+    ) in out
+    assert "warning: no subject known for curls; " in out
+    assert "--subject" in out
+    code, out, _ = run(
+        capsys, "import", source, "-o", target, "--day", "2025-01-29", "--subject", "S1"
+    )
+    assert code == 0
+    assert "warning" not in out
+
+
+def test_an_unrecognised_column_is_named_beside_the_missing_channel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = Trigno().rows()
+    rows[5][5] = "FOO Z (deg/s)"
+    source = Trigno().write(tmp_path / "a.csv", rows)
+    code, _, err = run(capsys, "import", source, "-o", tmp_path / "r.parquet")
+    assert code == 2
+    assert "missing channel GYRO Z" in err
+    assert "not recognised are 'FOO Z (deg/s)'" in err
+    assert "--allow-missing-gyro" in err

@@ -149,7 +149,7 @@ def test_paths_that_cannot_take_the_recordings_are_refused(tmp_path):
         next(write_set(SimulationSet(5.0, 1, trials=2), file))
     with pytest.raises(ConfigError, match="a folder, expected a file name"):
         next(write_set(SimulationSet(5.0, 1), tmp_path))
-    with pytest.raises(ConfigError, match="cannot write here"):
+    with pytest.raises(ConfigError, match="cannot be written"):
         next(write_set(SimulationSet(5.0, 1), file / "below" / "x.parquet"))
     assert file.read_text() == "occupied"
 

@@ -17,6 +17,7 @@ from myowave.recording import RATE_HZ, Recording
 from myowave.resample import PASS_BAND, STOP_BAND_DB, resample
 
 MIN_DURATION_S = 1.0
+UNKNOWN_SUBJECT = "unknown"
 _SHORT_CHANNEL = 0.9
 _LENGTH_TOLERANCE = 0.01
 _LENGTH_TOLERANCE_S = 0.1
@@ -241,7 +242,7 @@ def _muscle_names(source: Source, options: ReadOptions) -> tuple[str, ...]:
 def _subject_of(stem: str) -> str:
     """Return what stands before the first underscore of a file name: SUBJECT_LOAD_SET."""
     subject, underscore, _ = stem.partition("_")
-    return subject if underscore and subject else "unknown"
+    return subject if underscore and subject else UNKNOWN_SUBJECT
 
 
 def _first(*texts: str | None) -> str:

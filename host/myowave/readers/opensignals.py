@@ -101,7 +101,8 @@ def read_source(path: Path, lines: list[str], options: ReadOptions) -> Source:
         )
         for position, index in enumerate(emg)
     ]
-    day, recorded = parse_day(f"{device.get('date', '')} {device.get('time', '')}".strip())
+    stated = f"{device.get('date', '')} {device.get('time', '')}".strip()
+    day, recorded = parse_day(stated)
     return Source(
         path=path,
         reader=NAME,
@@ -112,6 +113,7 @@ def read_source(path: Path, lines: list[str], options: ReadOptions) -> Source:
         details={
             "device": str(device.get("device", "")),
             "recorded": recorded,
+            **({} if day or not stated else {"unread_date": stated}),
             "acc_calibration": [list(pair) for pair in calibration],
         },
     )

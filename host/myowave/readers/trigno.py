@@ -68,7 +68,7 @@ def read_source(path: Path, lines: list[str], options: ReadOptions) -> Source:
     """
     header = _parse_header(path, lines)
     columns = _find_columns(header)
-    imu = _choose_imu(path, columns, options)
+    imu = _choose_imu(path, columns, _unknown_titles(header), options)
     emg = [column for column in columns if column.kind == "emg"]
     if not emg and not options.imu_only:
         raise RecordingError(
@@ -98,6 +98,7 @@ def read_source(path: Path, lines: list[str], options: ReadOptions) -> Source:
         details={
             "application": header.application,
             "recorded": recorded,
+            **({} if day or not header.recorded else {"unread_date": header.recorded}),
             "imu_sensor": imu[0].sensor,
             "emg_sensors": [column.sensor for column in emg],
         },
@@ -232,7 +233,20 @@ def _find_columns(header: _Header) -> list[_Column]:
     return columns
 
 
-def _choose_imu(path: Path, columns: list[_Column], options: ReadOptions) -> list[_Column]:
+def _unknown_titles(header: _Header) -> list[str]:
+    """Return titles of columns that are neither channel nor time, up to a table of markers."""
+    unknown = []
+    for title in header.layout.titles:
+        if title == "Type":
+            break
+        if title and not title.isdigit() and not _TIME_TITLE.search(title):
+            unknown += [] if _TITLE.match(title) else [title]
+    return unknown
+
+
+def _choose_imu(
+    path: Path, columns: list[_Column], unknown: list[str], options: ReadOptions
+) -> list[_Column]:
     sensors: dict[str, dict[str, _Column]] = {}
     for column in columns:
         if column.kind in ("acc", "gyro"):
@@ -257,9 +271,10 @@ def _choose_imu(path: Path, columns: list[_Column], options: ReadOptions) -> lis
         present = {name for channels in sensors.values() for name in channels}
         missing = [name.upper() for name in acc + gyro if name not in present]
         remedy = "; allow it with --allow-missing-gyro" if half else ""
+        others = f", not recognised are {_listed(unknown)}" if unknown else ""
         raise RecordingError(
             f"{path}: missing channel {', '.join(missing) or 'ACC and GYRO of one sensor'}, "
-            f"columns are {_listed(column.title for column in columns)}{remedy}"
+            f"columns are {_listed(column.title for column in columns)}{others}{remedy}"
         )
     if len(candidates) > 1:
         raise RecordingError(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from myowave.errors import ConfigError
+from myowave.files import require_writable
 from myowave.imu import DEFAULT_IMU, from_counts, imu_by_name
-from myowave.recording import RATE_HZ, Recording, save
+from myowave.recording import RATE_HZ, SUFFIX, Recording, require_replaceable, save
 from myowave.simulate.arm import Motion, move_arm
 from myowave.simulate.programme import Bout, draw_programme
 from myowave.simulate.sensors import imu_counts, raw_emg
@@ -238,12 +239,13 @@ def write_set(request: SimulationSet, path: Path) -> Iterator[Path]:
     """Write the set's recordings and yield each file once it is there.
 
     One recording goes to the file `path`, several into the folder `path`, named by subject, day and
-    trial. A file of that name is replaced.
+    trial. A recording of that name is replaced, another file never.
 
     Raises
     ------
     ConfigError
-        If `path` is a folder where a file is needed, or the other way round, or not writable.
+        If `path` is a folder where a file is needed, or the other way round, or not writable, or
+        if a file that is no recording is in the way.
     """
     several = request.n_recordings > 1
     if several and path.exists() and not path.is_dir():
@@ -253,14 +255,16 @@ def write_set(request: SimulationSet, path: Path) -> Iterator[Path]:
     if not several and path.is_dir():
         raise ConfigError(f"{path}: a folder, expected a file name for one recording")
     folder = path if several else path.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for recording in request.recordings():
-            target = folder / f"{recording.name}.parquet" if several else path
-            save(recording, target)
-            yield target
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot write here: {error.strerror or error}") from None
+    # Before the first recording is simulated, which takes a while.
+    if several:
+        require_writable(folder / SUFFIX)
+    else:
+        require_replaceable(path)
+    for recording in request.recordings():
+        target = folder / f"{recording.name}{SUFFIX}" if several else path
+        require_replaceable(target)
+        save(recording, target)
+        yield target
 
 
 def _check(seconds: float, seed: int, muscles: int, imu: str) -> None:

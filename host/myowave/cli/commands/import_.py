@@ -1,12 +1,15 @@
 """`myowave import`: recordings of other systems to 1 kHz recording files."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
 from myowave.errors import ConfigError
+
+if TYPE_CHECKING:
+    from myowave.recording import Recording
 
 ORDER = 20
 
@@ -18,6 +21,7 @@ folder named with `-o`. Sensors strapped on the other way round are found by com
 with each other (and with `--like`) and put right; `turn` tells which.
 
 Subject and day come from the header, the subject otherwise from the file name up to the first `_`.
+A file that is there is replaced only where it is a recording, and never a source.
 
 Example: `myowave import recordings -o build/recordings --muscle biceps`
 """
@@ -87,7 +91,7 @@ def import_command(
 
     from myowave import orientation
     from myowave.readers import find_sources, read
-    from myowave.recording import load, save
+    from myowave.recording import load, require_replaceable, save
 
     options = _options(
         imu_sensor=imu_sensor,
@@ -104,6 +108,9 @@ def import_command(
     )
     paths = find_sources(sources)
     targets = _targets(paths, output, single=len(sources) == 1 and not sources[0].is_dir())
+    for target in targets:
+        _require_no_source(target, paths)
+        require_replaceable(target)
     recordings = []
     with progress_bar() as progress:
         task = progress.add_task("reading", total=len(paths), note="")
@@ -151,6 +158,8 @@ def import_command(
     print_table(table)
     total_s = sum(recording.duration_s for recording in recordings)
     console.print(f"{len(rows)} written, {total_s:.0f} s in all: {output}", markup=False)
+    for warning in _warnings(recordings):
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     if json_file is not None:
         write_json(json_file, {"recordings": rows})
 
@@ -185,6 +194,39 @@ def _calibration(texts: list[str]) -> tuple[tuple[float, float], ...] | None:
                 f"--acc-calibration '{text}': expected LOW:HIGH such as 28000:38000"
             ) from None
     return tuple(pairs) or None
+
+
+def _require_no_source(target: Path, sources: list[Path]) -> None:
+    for source in sources:
+        if target.exists() and target.samefile(source):
+            raise ConfigError(f"{target}: is a source, name another file or folder with -o")
+
+
+def _warnings(recordings: list["Recording"]) -> list[str]:
+    """Return what the sources did not say, what hangs on it and which option says it."""
+    from myowave.readers.assembly import UNKNOWN_SUBJECT
+
+    warnings = []
+    undated = [recording for recording in recordings if not recording.day]
+    if undated:
+        texts = {one.provenance.get("source", {}).get("unread_date") for one in undated} - {None}
+        why = f" (no date: {', '.join(repr(text) for text in sorted(texts)[:3])})" if texts else ""
+        warnings.append(
+            f"no day known for {_names(undated)}{why}; splits and normalization go by day, name it "
+            "with --day YYYY-MM-DD"
+        )
+    unnamed = [recording for recording in recordings if recording.subject == UNKNOWN_SUBJECT]
+    if unnamed:
+        warnings.append(
+            f"no subject known for {_names(unnamed)}; splits and normalization go by subject, name "
+            "it with --subject"
+        )
+    return warnings
+
+
+def _names(recordings: list["Recording"]) -> str:
+    more = f" and {len(recordings) - 3} more" if len(recordings) > 3 else ""
+    return ", ".join(recording.name for recording in recordings[:3]) + more
 
 
 def _targets(paths: list[Path], output: Path, *, single: bool) -> list[Path]:

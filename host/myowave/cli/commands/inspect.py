@@ -59,13 +59,15 @@ def inspect_command(
 
     from myowave.orientation import fit_reference
     from myowave.quality import inspect
-    from myowave.quality_plot import plot_inspections, rates
+    from myowave.quality_plot import plot_inspections, rates, require_plottable
     from myowave.readers import ReadOptions, find_sources, read
     from myowave.recording import load
 
     options = ReadOptions(
         imu_sensor=imu_sensor, allow_missing_gyro=allow_missing_gyro, imu_only=imu_only
     )
+    if plot is not None:
+        require_plottable(plot)
     paths = find_sources(recordings)
     loaded = []
     with progress_bar() as progress:
