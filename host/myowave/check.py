@@ -27,7 +27,7 @@ from myowave.imu import imu_by_name, to_counts
 from myowave.metrics import Figures, accuracy, accuracy_with_gain, median_figures
 from myowave.model_card import ModelCard
 from myowave.orientation import OrientationReference, align, estimate
-from myowave.readers import find_sources, read
+from myowave.readers import ReadOptions, find_sources, read
 from myowave.recording import Recording
 from myowave.train_config import config_from_dict
 
@@ -183,10 +183,15 @@ class ReplayResult:
 
 
 def load_recordings(
-    paths: Sequence[Path], card: ModelCard, *, as_worn: bool = False
+    paths: Sequence[Path],
+    card: ModelCard,
+    *,
+    muscles: Sequence[str] = (),
+    as_worn: bool = False,
 ) -> list[Recording]:
     """Read recordings and turn each sensor the way the model's training recordings had it.
 
+    `muscles` names the sEMG channels of source files in order, where they are named otherwise there.
     With `as_worn` nothing is turned: the counts are those a board was fed, and a sensor worn the
     other way round shows in the accuracy.
 
@@ -195,7 +200,8 @@ def load_recordings(
     RecordingError
         If a path holds no recording.
     """
-    recordings = [read(path) for path in find_sources(paths)]
+    options = ReadOptions(muscles=tuple(muscles) or None)
+    recordings = [read(path, options) for path in find_sources(paths)]
     names = [recording.name for recording in recordings]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         # The baseline of another trial's IMU would be the trial's own.

@@ -40,6 +40,10 @@ def check_command(
     backends: Annotated[
         str, typer.Option("--on", metavar="BACKENDS", help="Where to run the model.")
     ] = "tflm,native",
+    muscle: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Name of each sEMG channel of source files (repeat)."),
+    ] = None,
     log: Annotated[
         Path | None,
         typer.Option(metavar="LOG", help="What a board logged of the one recording named."),
@@ -57,7 +61,7 @@ def check_command(
     card, tflite = load_model_dir(model_dir)
     names = [name.strip() for name in backends.split(",") if name.strip()]
     # A log holds the counts of a sensor as it was worn.
-    recordings = check.load_recordings(sources, card, as_worn=log is not None)
+    recordings = check.load_recordings(sources, card, muscles=muscle or (), as_worn=log is not None)
     if log is not None:
         for name, turn in check.worn_otherwise(recordings, card).items():
             console.print(
