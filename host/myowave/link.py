@@ -3,6 +3,7 @@
 Nothing here needs more than pyserial, numpy and the wire codec, so a logger stays light.
 """
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -127,12 +128,17 @@ def open_port(url: str) -> serial.Serial:
     Raises
     ------
     LinkError
-        If it cannot be opened.
+        If it cannot be opened, or another program has it open.
     """
     try:
         # Exclusive: two readers would each get half the bytes.
         port: serial.Serial = serial.serial_for_url(url, baudrate=BAUD, timeout=0.0, exclusive=True)
     except (serial.SerialException, OSError, ValueError) as error:
+        # The lock that another MyoWave holds, or the exclusive mode of a terminal program.
+        if getattr(error, "errno", None) in (errno.EAGAIN, errno.EBUSY):
+            raise LinkError(
+                f"{url}: cannot open it, another program has the port open; end that one first"
+            ) from error
         reason = getattr(error, "strerror", None) or error
         raise LinkError(
             f"{url}: cannot open it as a serial port ({reason}); "

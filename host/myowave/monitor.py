@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,19 +18,24 @@ from myowave.wire import Frame
 # The bar is the peak of this time, so that a short contraction is seen at all.
 PEAK_S = 0.1
 RATE_S = 2.0
+# Over a shorter time a rate says more about when the port was read than about the board.
+FIRST_RATE_S = 0.5
 
 
 @dataclass
 class LiveView:
-    """What the monitor shows; fed with frames.
+    """What the monitor shows; fed with frames from the time it is made.
 
     Attributes
     ----------
     identity : Identity
         Of the board.
+    clock : callable
+        Seconds from some fixed time on.
     """
 
     identity: Identity
+    clock: Callable[[], float] = time.monotonic
     samples: int = 0
     lost_frames: int = 0
     gaps: int = 0
@@ -38,6 +44,11 @@ class LiveView:
     statistics: Statistics | None = None
     _recent: deque[NDArray[np.float64]] = field(default_factory=deque)
     _arrivals: deque[tuple[float, int]] = field(default_factory=deque)
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note the time."""
+        self._began = self.clock()
 
     def take(self, frame: Frame) -> None:
         """Take one frame from the board."""
@@ -49,18 +60,20 @@ class LiveView:
             self.samples += frame["count"]
             self.gaps += frame["gap_ticks"] > 0
             self.warm_up = frame["warm_up"] == frame["count"]
-            self._arrivals.append((time.monotonic(), frame["count"]))
+            self._arrivals.append((self.clock(), frame["count"]))
             self._recent.append(self.identity.envelope(frame["predictions"]))
             wanted = int(PEAK_S * self.identity.rate_hz)
             while sum(map(len, self._recent)) - len(self._recent[0]) >= wanted:
                 self._recent.popleft()
 
-    def rate_hz(self) -> float:
-        """Samples received a second, over the last seconds."""
-        now = time.monotonic()
+    def rate_hz(self) -> float | None:
+        """Return samples received a second, over the last seconds; None when it is too early."""
+        now = self.clock()
+        if now - self._began < FIRST_RATE_S:
+            return None
         while self._arrivals and now - self._arrivals[0][0] > RATE_S:
             self._arrivals.popleft()
-        return sum(count for _, count in self._arrivals) / RATE_S
+        return sum(count for _, count in self._arrivals) / min(RATE_S, now - self._began)
 
     def peaks(self) -> NDArray[np.float64]:
         """Return the highest envelope of the last tenth of a second, one a muscle."""
@@ -78,9 +91,11 @@ class LiveView:
                 ProgressBar(total=1.0, completed=float(np.clip(peak, 0.0, 1.0)), width=50),
                 f"{100 * peak:5.1f} % of reference" + (" (warm-up)" if self.warm_up else ""),
             )
+        rate_hz = self.rate_hz()
         line = (
             f"{self.identity.board}, model {self.identity.model_sha256[:12]}, IMU "
-            f"{self.identity.imu}: {self.rate_hz():.0f} samples/s, {self.samples} received, "
+            f"{self.identity.imu}: {'-' if rate_hz is None else f'{rate_hz:.0f}'} samples/s, "
+            f"{self.samples} received, "
             f"{self.lost_frames} frames lost, {self.gaps} gaps"
         )
         rows: list[RenderableType] = [Text(line), bars]

@@ -381,7 +381,7 @@ def test_the_port_has_one_reader(board):
     with (
         board() as virtual,
         Device.open(virtual.port),
-        pytest.raises(LinkError, match="cannot open"),
+        pytest.raises(LinkError, match=r"another program has the port open; end that one first$"),
     ):
         Device.open(virtual.port)
 

@@ -40,8 +40,8 @@ def monitor_command(
 
     with stop_requested() as stop, Device.open(port) as device:
         identity = device.identify()
-        view = LiveView(identity)
         device.start()
+        view = LiveView(identity)
         began = time.monotonic()
         with Live(view.render(), console=console, auto_refresh=False) as live:
             while not stop.is_set():
@@ -52,5 +52,7 @@ def monitor_command(
                 view.lost_frames = device.decoder.lost
                 live.update(view.render(), refresh=True)
                 stop.wait(0.1)
+        if not console.is_terminal:
+            console.line()  # Live leaves its last line open there
         if not identity.running:
             device.stop()
