@@ -35,6 +35,7 @@ def test_help_ends_with_an_example_of_the_command(command, capsys):
     assert main([command, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert f"Example: myowave {command}" in text.replace("│", "").replace("  ", " ")
+    assert "<bool>" not in text, "a flag takes no value"
 
 
 @pytest.mark.parametrize(

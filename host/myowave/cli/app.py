@@ -4,11 +4,32 @@ import importlib
 import pkgutil
 import sys
 from importlib import metadata
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from myowave.cli import commands
 from myowave.errors import MyowaveError
+
+
+class _PlainFlags:
+    """Help without a value's type after options that take no value."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False) and param.metavar is None:
+                param.metavar = ""
+        return params
+
+
+class _Command(_PlainFlags, TyperCommand):
+    """A command whose flags show as such."""
+
+
+class _Group(_PlainFlags, TyperGroup):
+    """The root, whose flags show as such."""
 
 
 def build_app() -> typer.Typer:
@@ -18,6 +39,7 @@ def build_app() -> typer.Typer:
     """
     app = typer.Typer(
         name="myowave",
+        cls=_Group,
         help="A live estimate of muscle activity from a 6-axis IMU. Not a medical device.",
         no_args_is_help=True,
         add_completion=False,
@@ -39,6 +61,8 @@ def build_app() -> typer.Typer:
     ]
     for module in sorted(modules, key=lambda module: int(module.ORDER)):
         module.register(app)
+    for command in app.registered_commands:
+        command.cls = _Command
     return app
 
 
