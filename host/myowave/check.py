@@ -33,7 +33,7 @@ from myowave.train_config import config_from_dict
 
 Progress = Callable[[str], None]
 Int8 = NDArray[np.int8]
-SPOT_WINDOWS = 64
+SPOT_WINDOWS = 16
 # How a day the model was not trained on gets its reference: from the day's first recording.
 CALIBRATION = "calibration:60:99"
 
@@ -191,7 +191,7 @@ def load_recordings(
 ) -> list[Recording]:
     """Read recordings and turn each sensor the way the model's training recordings had it.
 
-    `muscles` names the sEMG channels of source files in order, where they are named otherwise there.
+    `muscles` names the sEMG channels of source files in order, where those have other names.
     With `as_worn` nothing is turned: the counts are those a board was fed, and a sensor worn the
     other way round shows in the accuracy.
 
