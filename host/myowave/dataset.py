@@ -97,7 +97,8 @@ def split_recordings(recordings: Sequence[Recording], config: SplitConfig, seed:
     Raises
     ------
     ConfigError
-        If a name fits nothing, two lists overlap or nothing is left to train on.
+        If a name fits nothing, two lists overlap, nothing is left to train on, or there are too
+        few recordings to hold some out where a share above 0 asks for it.
     RecordingError
         If two recordings share a name.
     """
@@ -111,6 +112,7 @@ def split_recordings(recordings: Sequence[Recording], config: SplitConfig, seed:
 
     test = _named(config.test, "test", groups, recordings)
     if not config.test and config.test_share > 0.0:
+        _require_test(len(recordings), len(groups), config)
         test = _draw(groups, set(range(len(recordings))), config.test_share, recordings, rng)
     left = set(range(len(recordings))) - test
     validation = _named(config.validation, "validation", groups, recordings)
@@ -119,6 +121,11 @@ def split_recordings(recordings: Sequence[Recording], config: SplitConfig, seed:
     if not config.validation and config.validation_share > 0.0:
         # To stop by, single recordings do: holding out whole days would cost too much.
         singles = {names[index]: [index] for index in sorted(left)}
+        if len(left) == 1:
+            raise ConfigError(
+                "1 recording left to train on, expected at least 2 to hold out validation; set "
+                "split.validation_share = 0 to train without"
+            )
         validation = _draw(singles, left, config.validation_share, recordings, rng)
     train = left - validation
     if not train:
@@ -146,7 +153,7 @@ def common_muscles(recordings: Sequence[Recording], wanted: Sequence[str]) -> tu
             if muscle not in recording.muscles:
                 raise RecordingError(
                     f"recording '{recording.name}': no muscle '{muscle}', it has "
-                    f"{', '.join(recording.muscles) or 'none'}"
+                    f"{', '.join(recording.muscles) or 'none'} (import with --muscle {muscle})"
                 )
     if wanted:
         return tuple(wanted)
@@ -273,6 +280,24 @@ class ChunkSampler:
         nearest = np.rint(positions[self.ends]).astype(np.intp)
         weights = (wanted[self.ends] >= 0.0).astype(np.float32)
         return scaled, series.target[nearest], weights
+
+
+def _require_test(count: int, groups: int, config: SplitConfig) -> None:
+    """Refuse too few groups to hold one out for test."""
+    if groups >= 2:
+        return
+    found = f"{count} recording{'' if count == 1 else 's'}"
+    least, parts, remedy = "at least 2", "test", "split.test_share = 0"
+    if config.by != "recording":
+        found += f" of {groups} {config.by}"
+        least += f" {config.by}s"
+        remedy = f"split.by = 'recording' to divide them, or {remedy}"
+    elif not config.validation and config.validation_share > 0.0:
+        least, parts = "at least 3", "validation and test"
+        remedy += " and validation_share = 0"
+    raise ConfigError(
+        f"{found}, expected {least} to hold out {parts}; set {remedy} to train without"
+    )
 
 
 def _group_of(recording: Recording, by: str) -> str:

@@ -28,6 +28,12 @@ from myowave.imu import DEFAULT_IMU, imu_by_name
 
 INPUTS = 6
 
+# A minute: longer than any movement, and than most recordings.
+_LONGEST_RECEPTIVE_FIELD = 60_000
+# Milliseconds of predictions in one batch; the default recipe has 65 536.
+_LARGEST_BATCH_MS = 4_000_000
+_LARGEST_SEED = 2**31 - 1
+
 _Config = TypeVar("_Config")
 
 
@@ -69,11 +75,18 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Refuse shapes that no network has."""
-        for name in ("channels", "skip_channels", "head_channels", "front_kernel", "kernel"):
-            _at_least(f"network.{name}", getattr(self, name), 1)
-        if not self.dilations or min(self.dilations) < 1:
+        # Far beyond what a microcontroller runs; larger ones end in a lack of memory.
+        for name in ("channels", "skip_channels", "head_channels", "front_kernel"):
+            _between(f"network.{name}", getattr(self, name), 1, 256)
+        _between("network.kernel", self.kernel, 1, 64)
+        if not 1 <= len(self.dilations) <= 64:
+            raise ConfigError(f"network.dilations: {len(self.dilations)} blocks, expected 1 to 64")
+        for dilation in self.dilations:
+            _between("network.dilations", dilation, 1, 4096)
+        if self.receptive_field > _LONGEST_RECEPTIVE_FIELD:
             raise ConfigError(
-                f"network.dilations {list(self.dilations)}: expected positive whole numbers"
+                f"network: receptive field of {self.receptive_field} samples, expected at most "
+                f"{_LONGEST_RECEPTIVE_FIELD}; choose a smaller kernel or fewer dilations"
             )
         if self.gate_convolutions not in (1, 2):
             raise ConfigError(
@@ -120,7 +133,7 @@ class TargetConfig:
 
     def __post_init__(self) -> None:
         """Refuse a prediction of the future."""
-        _at_least("target.delay_ms", self.delay_ms, 0)
+        _between("target.delay_ms", self.delay_ms, 0, 10_000)
 
 
 @dataclass(frozen=True)
@@ -136,7 +149,8 @@ class SplitConfig:
         `test_share` and `validation_share` of the groups ask for, at least one.
     test_share, validation_share : float
         Share of the groups (test), and of the recordings left (validation), where none are named.
-        A validation share of 0 trains to the last step.
+        A share of 0 asks for none: without validation the training goes on to the last step,
+        without test nothing judges it.
     verdicts : tuple of str
         Recordings of which `inspect` says something else are left out altogether: an artifact in
         the sEMG is a wrong target, to learn from or to be judged by.
@@ -242,10 +256,20 @@ class FitConfig:
 
     def __post_init__(self) -> None:
         """Refuse values no training can use."""
-        for name in ("steps", "batch", "chunk_ms", "evaluate_every", "patience", "seeds"):
-            _at_least(f"fit.{name}", getattr(self, name), 1)
-        if not self.learning_rate > 0.0:
-            raise ConfigError(f"fit.learning_rate {self.learning_rate}: expected more than 0")
+        for name in ("steps", "evaluate_every", "patience"):
+            _between(f"fit.{name}", getattr(self, name), 1, 1_000_000)
+        _between("fit.batch", self.batch, 1, 1024)
+        _between("fit.chunk_ms", self.chunk_ms, 1, 60_000)
+        if self.batch * self.chunk_ms > _LARGEST_BATCH_MS:
+            raise ConfigError(
+                f"fit.batch {self.batch} with fit.chunk_ms {self.chunk_ms}: expected a product of "
+                f"at most {_LARGEST_BATCH_MS}"
+            )
+        _between("fit.seeds", self.seeds, 1, 100)
+        if not 0.0 < self.learning_rate <= 1.0:
+            raise ConfigError(
+                f"fit.learning_rate {self.learning_rate}: expected more than 0, at most 1"
+            )
         _between("fit.weight_decay", self.weight_decay, 0.0, 10.0)
         _between("fit.averaging", self.averaging, 0.0, 0.9999)
         _between("fit.peak_weight", self.peak_weight, 0.0, 100.0)
@@ -274,8 +298,8 @@ class ExportConfig:
     def __post_init__(self) -> None:
         """Refuse an unknown IMU before anything is trained."""
         imu_by_name(self.imu)
-        _at_least("export.representative_windows", self.representative_windows, 2)
-        _at_least("export.verification_windows", self.verification_windows, 4)
+        _between("export.representative_windows", self.representative_windows, 2, 10_000)
+        _between("export.verification_windows", self.verification_windows, 4, 10_000)
 
 
 @dataclass(frozen=True)
@@ -302,6 +326,11 @@ class TrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse seeds and threads TensorFlow cannot use."""
+        _between("seed", self.seed, 0, _LARGEST_SEED)
+        _between("threads", self.threads, 0, 1024)
 
 
 def load_config(path: Path) -> TrainConfig:
@@ -377,11 +406,6 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     return kind(value)
 
 
-def _at_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{name} {value}: expected at least {least}")
-
-
 def _between(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ConfigError(f"{name} {value}: expected {low:g} to {high:g}")
+        raise ConfigError(f"{name} {value}: expected {low:.10g} to {high:.10g}")

@@ -86,6 +86,36 @@ def test_splits_that_cannot_be(recordings, config, reason):
         split_recordings(recordings, config, 0)
 
 
+@pytest.mark.parametrize(
+    ("count", "config", "expected"),
+    [
+        (1, SplitConfig(), "1 recording, expected at least 3 to hold out validation and test; set"),
+        (
+            2,
+            SplitConfig(),
+            "1 recording left to train on, expected at least 2 to hold out validation",
+        ),
+        (1, SplitConfig(validation_share=0.0), "1 recording, expected at least 2 to hold out test"),
+        (1, SplitConfig(test_share=0.0), "1 recording left to train on, expected at least 2 to h"),
+        (3, SplitConfig(by="day"), "3 recordings of 1 day, expected at least 2 days to hold out t"),
+        (6, SplitConfig(by="subject"), "6 recordings of 1 subject, expected at least 2 subjects"),
+        (2, SplitConfig(test=("S1-1-1",)), "1 recording left to train on, expected at least 2"),
+    ],
+)
+def test_nobody_to_judge_is_refused_unless_asked_for(recordings, count, config, expected):
+    with pytest.raises(ConfigError, match=expected) as caught:
+        split_recordings(recordings[:count], config, 0)
+    assert "share = 0 to train without" in str(caught.value)
+    without = dataclasses.replace(config, test_share=0.0, validation_share=0.0)
+    split = split_recordings(recordings[:count], without, 0)
+    assert len(split.train) == count - len(config.test)
+
+
+def test_three_recordings_are_enough_for_a_split(recordings):
+    split = split_recordings(recordings[:3], SplitConfig(), 0)
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [1, 1, 1]
+
+
 def test_names_must_differ(recordings):
     with pytest.raises(RecordingError, match="two recordings are named 'S1-1-1'"):
         split_recordings([*recordings, recordings[0]], SplitConfig(), 0)
@@ -133,7 +163,8 @@ def test_muscles_in_common(make_recording):
     other = make_recording("other", muscles=("deltoid",), seconds=1.0)
     assert common_muscles([both, one], ()) == ("triceps",)
     assert common_muscles([both], ("triceps", "biceps")) == ("triceps", "biceps")
-    with pytest.raises(RecordingError, match="'one': no muscle 'biceps', it has triceps"):
+    reason = r"'one': no muscle 'biceps', it has triceps \(import with --muscle biceps\)"
+    with pytest.raises(RecordingError, match=reason):
         common_muscles([both, one], ("biceps",))
     with pytest.raises(RecordingError, match="no muscle in common"):
         common_muscles([both, other], ())
