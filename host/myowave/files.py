@@ -15,7 +15,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a name beside `path` to write to; what is there at the end becomes `path`.
 
     Where anything fails, `path` stays as it was and nothing else is left behind. The name is
-    unique, so that two processes may write the same file. Missing folders are made.
+    unique, so that two processes may write the same file. Missing folders are made. A device or a
+    pipe is written to as it is.
 
     Raises
     ------
@@ -24,6 +25,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder, expected a file name to write to")
+    if path.exists() and not path.is_file():
+        # A device or a pipe, such as /dev/stdout: it is written to, never replaced by a file.
+        yield path
+        return
     unfinished = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +57,8 @@ def require_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"{path}: is a folder, expected a file name to write to")
+    if path.exists() and not path.is_file():
+        return
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

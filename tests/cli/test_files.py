@@ -1,5 +1,6 @@
 """Outputs are written whole or not at all, by any number of processes at once."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,3 +75,16 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
 def test_looking_whether_a_file_can_be_written_makes_nothing(tmp_path: Path) -> None:
     require_writable(tmp_path / "new" / "x.json")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        require_writable(pipe)
+        write_json(pipe, {"a": 1})
+        assert os.read(reader, 100) == b'{\n  "a": 1\n}\n'
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()

@@ -257,7 +257,7 @@ def write_set(request: SimulationSet, path: Path) -> Iterator[Path]:
     folder = path if several else path.parent
     # Before the first recording is simulated, which takes a while.
     if several:
-        require_writable(folder / SUFFIX)
+        require_writable(folder / f"recording{SUFFIX}")
     else:
         require_replaceable(path)
     for recording in request.recordings():
