@@ -7,6 +7,7 @@ import typer
 
 from myowave.cli.accuracy import print_accuracy
 from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
+from myowave.cli.source_options import MuscleNames
 
 if TYPE_CHECKING:
     from myowave.check import Accuracy, Parity
@@ -40,10 +41,7 @@ def check_command(
     backends: Annotated[
         str, typer.Option("--on", metavar="BACKENDS", help="Where to run the model.")
     ] = "tflm,native",
-    muscle: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Name of each sEMG channel of source files (repeat)."),
-    ] = None,
+    muscle: MuscleNames = None,
     log: Annotated[
         Path | None,
         typer.Option(metavar="LOG", help="What a board logged of the one recording named."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
+from myowave.cli.source_options import AllowMissingGyro, ImuOnly, ImuSensor, MuscleNames
 from myowave.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,28 +44,19 @@ def import_command(
             "-o", "--output", metavar="REC", help="File for one source, folder for several."
         ),
     ],
-    muscle: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Name of each sEMG channel, in order (repeat)."),
-    ] = None,
+    muscle: MuscleNames = None,
     emg_sensor: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Take these sEMG channels only, in order (repeat)."),
     ] = None,
-    imu_sensor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Sensor whose IMU to take.")
-    ] = None,
+    imu_sensor: ImuSensor = None,
     subject: Annotated[str | None, typer.Option(help="Who was recorded.")] = None,
     day: Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="When.")] = None,
     date_order: Annotated[
         str, typer.Option(metavar="auto|dmy|mdy", help="How to read 05/02/2025 in a header.")
     ] = "auto",
-    allow_missing_gyro: Annotated[
-        bool, typer.Option("--allow-missing-gyro", help="Accept acceleration only.")
-    ] = False,
-    imu_only: Annotated[
-        bool, typer.Option("--imu-only", help="Accept sources without sEMG.")
-    ] = False,
+    allow_missing_gyro: AllowMissingGyro = False,
+    imu_only: ImuOnly = False,
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Accept channels that end early.")
     ] = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from myowave.cli.output import JsonFile, console, print_table, progress_bar, write_json
+from myowave.cli.source_options import AllowMissingGyro, ImuOnly, ImuSensor
 from myowave.imu import G_M_S2
 
 if TYPE_CHECKING:
@@ -36,15 +37,9 @@ def inspect_command(
         list[Path], typer.Argument(metavar="REC...", help="Recordings, sources or folders.")
     ],
     *,
-    imu_sensor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Sensor whose IMU to take.")
-    ] = None,
-    allow_missing_gyro: Annotated[
-        bool, typer.Option("--allow-missing-gyro", help="Accept acceleration only.")
-    ] = False,
-    imu_only: Annotated[
-        bool, typer.Option("--imu-only", help="Accept sources without sEMG.")
-    ] = False,
+    imu_sensor: ImuSensor = None,
+    allow_missing_gyro: AllowMissingGyro = False,
+    imu_only: ImuOnly = False,
     like: Annotated[
         list[Path] | None,
         typer.Option(metavar="REC", help="Compare orientation with these instead (repeat)."),
