@@ -1,7 +1,7 @@
 """What a training run is told: every choice in one tree of dataclasses, read from TOML.
 
-The defaults are the recipe that did best on held-out days of real biceps curls; the comments say
-what each choice was measured against. A file names only what it changes:
+The defaults were mostly chosen on held-out days of real biceps curls; `train.ARCHITECTURE_NOTE` and
+the README say what was chosen knowing the figures reported. A file names only what it changes:
 
     seed = 7
 
