@@ -48,34 +48,19 @@ static inline int32_t to_output(int32_t x, int32_t zero_point) {
     return mw_clamp8((int32_t)((uint32_t)x + (uint32_t)zero_point));
 }
 
-static inline int32_t requantize_general(int32_t x, const mw_scale *s) {
-    return to_output(scale(x, s->mantissa, s->shift), s->offset);
-}
-
-/* dst[i] = src[i]. Plain loops here and below: four values a word with SXTB16, UXTB16 and the
- * packing around them take as many instructions, unrolled ones save 0.4 % of a sample of R. */
-static inline void widen(const int8_t *src, int16_t *dst, uint32_t count) {
-    for (uint32_t i = 0; i < count; ++i) {
-        dst[i] = (int16_t)src[i];
-    }
-}
-
-/* dst[i] = line[i] = src[i]; src holds values in the range of int8. */
-static inline void store_newest(const int16_t *src, int16_t *dst, int8_t *line, uint32_t count) {
-    for (uint32_t i = 0; i < count; ++i) {
-        dst[i] = src[i];
-        line[i] = (int8_t)src[i];
-    }
+static inline int32_t requantize_general(int32_t x, int32_t mantissa, int32_t offset,
+                                         int32_t shift) {
+    return to_output(scale(x, mantissa, shift), offset);
 }
 
 static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
-                                   const int16_t *newest, int16_t *dst) {
+                                   const mw_value *newest, mw_value *dst) {
     const uint32_t width = taps->width;
     const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
     int8_t *oldest = line + (size_t)*position * width;
     uint32_t vector = *position;
     for (uint32_t tap = 1; tap < taps->taps; ++tap) {
-        widen(line + (size_t)vector * width, dst, width);
+        mw_from_bytes(line + (size_t)vector * width, dst, width);
         dst += width;
         vector += taps->dilation;
         if (vector >= length) {
@@ -83,20 +68,21 @@ static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8
         }
     }
     /* The newest vector takes the place of the oldest, which nothing needs any more. */
-    store_newest(newest, dst, oldest, width);
+    mw_store_newest(newest, dst, oldest, width);
     *position = *position + 1U == length ? 0U : *position + 1U;
 }
 
-static MW_NO_INLINE void conv_general(const mw_conv *conv, const int16_t *x, int16_t *dst,
+static MW_NO_INLINE void conv_general(const mw_conv *conv, const mw_value *x, mw_value *dst,
                                       uint32_t rows) {
-    const int16_t *weights = conv->weights;
+    const mw_weight *weights = conv->weights;
     const mw_rows *block = conv->rows;
-    const int16_t *const end = dst + rows;
+    const mw_value *const end = dst + rows;
     do {
         int32_t sums[MW_BLOCK];
-        weights = mw_dot_block(x, weights, conv->columns, block->bias, sums);
+        weights = mw_dot_block(x, weights, conv->columns, block->biases, sums);
         for (uint32_t i = 0; i < MW_BLOCK; ++i) {
-            dst[i] = (int16_t)block->table[requantize_general(sums[i], &block->scales[i])];
+            dst[i] = (mw_value)block->table[requantize_general(
+                sums[i], block->mantissas[i], block->offsets[i], block->shifts[i])];
         }
         ++block;
         dst += MW_BLOCK;
@@ -105,63 +91,31 @@ static MW_NO_INLINE void conv_general(const mw_conv *conv, const int16_t *x, int
 
 /* Elementwise steps may work in whole blocks: what they write behind a vector nobody needs. */
 
-static MW_NO_INLINE void step_add(const mw_add *add, const int16_t *a, const int16_t *b,
-                                  int16_t *dst, uint32_t count) {
+static MW_NO_INLINE void step_add(const mw_add *add, const mw_value *a, const mw_value *b,
+                                  mw_value *dst, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
         /* Both fit: |q + offset| is at most 255. */
         const int32_t wide = (a[i] + add->a_offset) * (1 << (ADD_LEFT_SHIFT - 1));
         const int32_t narrow = scale((b[i] + add->b_offset) * (1 << ADD_LEFT_SHIFT),
                                      add->b.mantissa, add->b.shift);
         const int32_t scaled = scale(wide + narrow, add->output.mantissa, add->output.shift);
-        dst[i] = (int16_t)to_output(scaled, add->zero_point);
+        dst[i] = (mw_value)to_output(scaled, add->zero_point);
     }
 }
 
-static MW_NO_INLINE void step_sum(const mw_sum *sum, const int16_t *a, const int16_t *b,
-                                  int16_t *dst, uint32_t count) {
-    const mw_sum s = *sum;
-    const int16_t *const end = dst + count;
-    do {
-        MW_UNROLL for (uint32_t i = 0; i < MW_BLOCK; ++i) {
-            dst[i] = (int16_t)mw_clamp8((s.offset + a[i] * s.a + b[i] * s.b) >> s.shift);
-        }
-        a += MW_BLOCK;
-        b += MW_BLOCK;
-        dst += MW_BLOCK;
-    } while (dst < end);
-}
-
-static MW_NO_INLINE void multiply_folded(const mw_mul *mul, const int16_t *a, const int16_t *b,
-                                         int16_t *dst, uint32_t count) {
-    const mw_mul m = *mul;
-    const int16_t *const end = dst + count;
-    do {
-        MW_UNROLL for (uint32_t i = 0; i < MW_BLOCK; ++i) {
-            const int32_t doubled = (a[i] + m.a_offset) * (2 * b[i] + m.b_offset);
-            dst[i] = (int16_t)mw_requantize_folded(doubled, &m.scale);
-        }
-        a += MW_BLOCK;
-        b += MW_BLOCK;
-        dst += MW_BLOCK;
-    } while (dst < end);
-}
-
-static MW_NO_INLINE void step_mul(const mw_mul *mul, const int16_t *a, const int16_t *b,
-                                  int16_t *dst, uint32_t count) {
-    if (mul->folded) {
-        multiply_folded(mul, a, b, dst, count);
-        return;
-    }
+static MW_NO_INLINE void multiply_general(const mw_mul *mul, const mw_value *a, const mw_value *b,
+                                          mw_value *dst, uint32_t count) {
+    const mw_scale *s = &mul->scale;
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t product = (a[i] + mul->a_offset) * (b[i] + mul->b_offset);
-        dst[i] = (int16_t)requantize_general(product, &mul->scale);
+        dst[i] = (mw_value)requantize_general(product, s->mantissa, s->offset, s->shift);
     }
 }
 
-static MW_NO_INLINE void step_table(const int8_t *table, const int16_t *a, int16_t *dst,
+static MW_NO_INLINE void step_table(const int8_t *table, const mw_value *a, mw_value *dst,
                                     uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) {
-        dst[i] = (int16_t)table[a[i] + 128];
+        dst[i] = (mw_value)table[a[i] + 128];
     }
 }
 
@@ -177,8 +131,8 @@ static int in_scratch(const mw_model *model, uint32_t offset, uint32_t values) {
 
 static int shift_valid(int32_t shift, int32_t most) { return shift >= -31 && shift <= most; }
 
-static int scale_valid(const mw_scale *s, uint8_t folded) {
-    return folded ? s->shift >= 1 && s->shift <= 31 : shift_valid(s->shift, 30);
+static int scale_valid(int32_t shift, uint8_t folded) {
+    return folded ? shift >= 1 && shift <= 31 : shift_valid(shift, 30);
 }
 
 static int taps_valid(const mw_model *model, const mw_step *step) {
@@ -204,12 +158,13 @@ static int conv_valid(const mw_model *model, const mw_step *step) {
     if (conv->weights == NULL || (uintptr_t)conv->weights % sizeof(int32_t) != 0U ||
         conv->rows == NULL || conv->columns == 0U ||
         conv->columns % MW_COLUMN_BLOCK != 0U ||
-        step->a % MW_BLOCK != 0U || !in_scratch(model, step->a, conv->columns)) {
+        step->a % MW_BLOCK != 0U || step->dst % MW_BLOCK != 0U ||
+        !in_scratch(model, step->a, conv->columns)) {
         return 0;
     }
     for (uint32_t row = 0; row < in_blocks(step->count); ++row) {
         const mw_rows *block = &conv->rows[row / MW_BLOCK];
-        if (block->table == NULL || !scale_valid(&block->scales[row % MW_BLOCK], conv->folded)) {
+        if (block->table == NULL || !scale_valid(block->shifts[row % MW_BLOCK], conv->folded)) {
             return 0;
         }
     }
@@ -233,7 +188,7 @@ static int sum_valid(const mw_model *model, const mw_step *step) {
 
 static int mul_valid(const mw_model *model, const mw_step *step) {
     return step->index < model->n_muls && operands_valid(model, step) &&
-           scale_valid(&model->muls[step->index].scale, model->muls[step->index].folded);
+           scale_valid(model->muls[step->index].scale.shift, model->muls[step->index].folded);
 }
 
 static int step_valid(const mw_model *model, const mw_step *step) {
@@ -260,10 +215,14 @@ static int step_valid(const mw_model *model, const mw_step *step) {
     }
 }
 
+/* MW_STATE_BYTES without its limits. */
+static uint64_t state_bytes_of(const mw_model *model, uint32_t block) {
+    return MW_STATE_BYTES((uint64_t)model->n_taps, (uint64_t)model->scratch_values,
+                          model->line_bytes, block);
+}
+
 static int model_valid(const mw_model *model) {
-    const uint64_t state =
-        4U * (uint64_t)model->n_taps + 2U * (uint64_t)model->scratch_values + model->line_bytes;
-    if (model->scratch_values % MW_BLOCK != 0U || state > model->state_bytes ||
+    if (model->scratch_values % MW_BLOCK != 0U || state_bytes_of(model, 1U) > model->state_bytes ||
         !in_scratch(model, model->input, model->n_inputs) ||
         !in_scratch(model, model->output, model->n_outputs) ||
         (model->n_steps != 0U && model->steps == NULL) ||
@@ -283,8 +242,8 @@ static int model_valid(const mw_model *model) {
     return 1;
 }
 
-mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
-                         size_t state_bytes) {
+mw_status mw_engine_init_block(mw_engine *engine, const mw_model *model, void *state,
+                               size_t state_bytes, uint32_t block) {
     if (engine == NULL) {
         return MW_ERROR_NULL;
     }
@@ -298,7 +257,7 @@ mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
     if (!model_valid(model)) {
         return MW_ERROR_MODEL;
     }
-    if (state_bytes < model->state_bytes) {
+    if (block == 0U || state_bytes < state_bytes_of(model, block)) {
         return MW_ERROR_SIZE;
     }
     if ((uintptr_t)state % MW_STATE_ALIGNMENT != 0U) {
@@ -306,67 +265,117 @@ mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
     }
     engine->model = model;
     engine->positions = (uint32_t *)state;
-    engine->scratch = (int16_t *)(engine->positions + model->n_taps);
-    engine->lines = (int8_t *)(engine->scratch + model->scratch_values);
+    engine->scratch = (mw_value *)(engine->positions + model->n_taps);
+    engine->lines = (int8_t *)(engine->scratch + (size_t)block * model->scratch_values);
+    engine->block = block;
     mw_engine_reset(engine);
     return MW_OK;
 }
 
+mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
+                         size_t state_bytes) {
+    return mw_engine_init_block(engine, model, state, state_bytes, 1U);
+}
+
 void mw_engine_reset(mw_engine *engine) {
     const mw_model *model = engine->model;
-    memset(engine->scratch, 0, sizeof(int16_t) * model->scratch_values);
+    memset(engine->scratch, 0, sizeof(mw_value) * model->scratch_values * engine->block);
     for (uint32_t i = 0; i < model->n_taps; ++i) {
         const mw_taps *taps = &model->taps[i];
         engine->positions[i] = 0U;
         memset(engine->lines + taps->line_offset, taps->fill,
-           (size_t)(taps->taps - 1U) * taps->dilation * taps->width);
+               (size_t)(taps->taps - 1U) * taps->dilation * taps->width);
+    }
+}
+
+/* One step for one sample, whose vectors lie in `scratch`. */
+static MW_INLINE void run_step(const mw_engine *engine, const mw_step *step, mw_value *scratch) {
+    const mw_model *model = engine->model;
+    const mw_value *a = scratch + step->a;
+    const mw_value *b = scratch + step->b;
+    mw_value *dst = scratch + step->dst;
+    switch (step->kind) {
+        case MW_STEP_TAPS: {
+            const mw_taps *taps = &model->taps[step->index];
+            step_taps(taps, &engine->positions[step->index], engine->lines + taps->line_offset, a,
+                      dst);
+            break;
+        }
+        case MW_STEP_CONV:
+            if (model->convs[step->index].folded) {
+                mw_conv_folded(&model->convs[step->index], a, dst, step->count);
+            } else {
+                conv_general(&model->convs[step->index], a, dst, step->count);
+            }
+            break;
+        case MW_STEP_ADD:
+            step_add(&model->adds[step->index], a, b, dst, step->count);
+            break;
+        case MW_STEP_SUM:
+            mw_sum_vectors(&model->sums[step->index], a, b, dst, step->count);
+            break;
+        case MW_STEP_MUL:
+            if (model->muls[step->index].folded) {
+                mw_multiply_folded(&model->muls[step->index], a, b, dst, step->count);
+            } else {
+                multiply_general(&model->muls[step->index], a, b, dst, step->count);
+            }
+            break;
+        case MW_STEP_TABLE:
+            step_table(model->tables[step->index], a, dst, step->count);
+            break;
+        case MW_STEP_COPY:
+            memcpy(dst, a, sizeof(mw_value) * step->count);
+            break;
+        default: /* mw_engine_init() let none through */
+            break;
     }
 }
 
 void mw_engine_step(mw_engine *engine, const int8_t *in, int8_t *out) {
     const mw_model *model = engine->model;
-    int16_t *scratch = engine->scratch;
-    widen(in, scratch + model->input, model->n_inputs);
+    mw_value *scratch = engine->scratch;
+    mw_from_bytes(in, scratch + model->input, model->n_inputs);
     const mw_step *const end = model->steps + model->n_steps;
     for (const mw_step *step = model->steps; step != end; ++step) {
-        const int16_t *a = scratch + step->a;
-        const int16_t *b = scratch + step->b;
-        int16_t *dst = scratch + step->dst;
-        switch (step->kind) {
-            case MW_STEP_TAPS: {
-                const mw_taps *taps = &model->taps[step->index];
-                step_taps(taps, &engine->positions[step->index], engine->lines + taps->line_offset,
-                          a, dst);
-                break;
+        run_step(engine, step, scratch);
+    }
+    mw_to_bytes(scratch + model->output, out, model->n_outputs);
+}
+
+/* At most engine->block samples, step by step. */
+static void run_block(const mw_engine *engine, const int8_t *in, int8_t *out, uint32_t samples) {
+    const mw_model *model = engine->model;
+    const size_t stride = model->scratch_values;
+    mw_value *const first = engine->scratch;
+    for (uint32_t i = 0; i < samples; ++i) {
+        mw_from_bytes(in + (size_t)i * model->n_inputs, first + i * stride + model->input,
+                      model->n_inputs);
+    }
+    const mw_step *const end = model->steps + model->n_steps;
+    for (const mw_step *step = model->steps; step != end; ++step) {
+        if (step->kind == MW_STEP_CONV && model->convs[step->index].folded) {
+            mw_conv_folded_block(&model->convs[step->index], first + step->a, first + step->dst,
+                                 step->count, stride, samples);
+        } else {
+            for (uint32_t i = 0; i < samples; ++i) {
+                run_step(engine, step, first + i * stride);
             }
-            case MW_STEP_CONV:
-                if (model->convs[step->index].folded) {
-                    mw_conv_folded(&model->convs[step->index], a, dst, step->count);
-                } else {
-                    conv_general(&model->convs[step->index], a, dst, step->count);
-                }
-                break;
-            case MW_STEP_ADD:
-                step_add(&model->adds[step->index], a, b, dst, step->count);
-                break;
-            case MW_STEP_SUM:
-                step_sum(&model->sums[step->index], a, b, dst, step->count);
-                break;
-            case MW_STEP_MUL:
-                step_mul(&model->muls[step->index], a, b, dst, step->count);
-                break;
-            case MW_STEP_TABLE:
-                step_table(model->tables[step->index], a, dst, step->count);
-                break;
-            case MW_STEP_COPY:
-                memcpy(dst, a, sizeof(int16_t) * step->count);
-                break;
-            default: /* mw_engine_init() let none through */
-                break;
         }
     }
-    for (uint32_t i = 0; i < model->n_outputs; ++i) {
-        out[i] = (int8_t)scratch[model->output + i];
+    for (uint32_t i = 0; i < samples; ++i) {
+        mw_to_bytes(first + i * stride + model->output, out + (size_t)i * model->n_outputs,
+                    model->n_outputs);
+    }
+}
+
+void mw_engine_step_block(mw_engine *engine, const int8_t *in, int8_t *out, size_t samples) {
+    while (samples != 0U) {
+        const uint32_t now = samples < engine->block ? (uint32_t)samples : engine->block;
+        run_block(engine, in, out, now);
+        in += (size_t)now * engine->model->n_inputs;
+        out += (size_t)now * engine->model->n_outputs;
+        samples -= now;
     }
 }
 

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 /* Version of the tables below. mw_engine_init() refuses a model emitted for another one. */
-#define MW_MODEL_FORMAT 2U
+#define MW_MODEL_FORMAT 3U
 
 /* What a call that can fail returns. */
 typedef enum {
@@ -50,12 +50,45 @@ typedef enum {
 
 /* ---- The model: constant tables, written by the compiler, normally in flash -------------------
  *
- * Vectors of one sample lie in a scratch area as int16_t values in the range of int8, and are named
- * by their offset in it, in values. Kernels read and write them in blocks of MW_BLOCK; the compiler
+ * Vectors of one sample lie in a scratch area as values in the range of int8, and are named by
+ * their offset in it, in values. Kernels read and write them in blocks of MW_BLOCK; the compiler
  * leaves room. A delay line keeps the past vectors a dilated convolution needs, as int8_t. All
- * tables are read only. */
+ * tables are read only.
+ *
+ * What a value and a weight are, and how weights lie, is chosen for the core the tables are compiled
+ * for; model_data.c holds both layouts and the preprocessor takes one. Weights lie in the order the
+ * kernels read them: for each block of rows, for each group of columns, the group of every row of
+ * the block. */
 #define MW_BLOCK 4U
-#define MW_COLUMN_BLOCK 8U /* of a convolution */
+
+#if defined(__ARM_FEATURE_MVE) && !defined(MW_KERNELS_PORTABLE)
+/* Helium: a vector register holds 16 values, one instruction multiplies and adds them all. */
+#define MW_BYTE_WEIGHTS 1
+#define MW_VALUE_BYTES 1U
+#define MW_COLUMN_GROUP 16U
+#define MW_COLUMN_BLOCK 16U
+typedef int8_t mw_value;
+typedef int8_t mw_weight;
+/* Of a convolution's weights and sums in the folded form: see mw_scale. */
+#define MW_FOLDED_FACTOR 1
+#else
+/* 16 bits: one 32-bit load feeds one dual multiply-accumulate (SMLAD). Costs flash (R: 14 KB more)
+ * and saves the unpacking, a third of the instructions of the inner loop. */
+#define MW_VALUE_BYTES 2U
+#define MW_COLUMN_GROUP 2U
+#define MW_COLUMN_BLOCK 8U /* the kernels' unrolling */
+typedef int16_t mw_value;
+typedef int16_t mw_weight;
+#define MW_FOLDED_FACTOR 2
+#endif
+
+/* A number of a table in the folded form, and columns in whole blocks. */
+#define MW_FOLDED(n) ((int32_t)((uint32_t)(n) * MW_FOLDED_FACTOR))
+#define MW_COLUMNS(n) (((n) + MW_COLUMN_BLOCK - 1U) / MW_COLUMN_BLOCK * MW_COLUMN_BLOCK)
+
+/* Bytes of state for blocks of up to `block` samples; model_data.h gives the other numbers. */
+#define MW_STATE_BYTES(n_taps, scratch_values, line_bytes, block)                             \
+    ((4U * (n_taps) + MW_VALUE_BYTES * (scratch_values) * (block) + (line_bytes) + 3U) / 4U * 4U)
 
 /* A real factor in fixed point: mantissa * 2^(shift - 31), mantissa in [2^30, 2^31) or 0. */
 typedef struct {
@@ -67,20 +100,21 @@ typedef struct {
  * wherever the compiler proves it equal to the general one:
  *   general  x * mantissa * 2^(shift - 31) rounded as the reference does, plus offset, the zero
  *            point; shift -31 .. 30.
- *   folded   x comes doubled, and (offset - (x < 0) + round(x * mantissa / 2^32)) >> shift is the
- *            result: zero point and rounding lie in the offset; shift 1 .. 31. */
+ *   folded   (offset - (x < 0) + round(2 * x * mantissa / 2^32)) >> shift is the result: zero point
+ *            and rounding lie in the offset; shift 1 .. 31. With MW_FOLDED_FACTOR 2, weights and
+ *            biases are doubled already and x comes as 2 * x. */
 typedef struct {
     int32_t mantissa;
     int32_t offset;
     int32_t shift;
 } mw_scale;
 
-/* MW_BLOCK rows of a convolution. */
+/* MW_BLOCK rows of a convolution. Arrays, so that a kernel loads each with one instruction. */
 typedef struct {
-    int32_t bias[MW_BLOCK]; /* the input's zero point already folded in */
-    const int8_t *table;    /* of 256 entries, at the one for 0; applied to the results. Never
-                             * NULL: asking costs more than a table that changes nothing */
-    mw_scale scales[MW_BLOCK];
+    int32_t biases[MW_BLOCK]; /* the input's zero point already folded in */
+    int32_t offsets[MW_BLOCK], mantissas[MW_BLOCK], shifts[MW_BLOCK]; /* as in mw_scale */
+    const int8_t *table; /* of 256 entries, at the one for 0; applied to the results. Never
+                          * NULL: asking costs more than a table that changes nothing */
 } mw_rows;
 
 /* Delay line of a convolution over time with `taps` taps, `dilation` samples apart.
@@ -94,14 +128,12 @@ typedef struct {
 } mw_taps;
 
 /* Matrix times vector, requantized per row: the convolution's work for one sample. Rows and columns
- * are padded with zeros to whole blocks. Weights lie in the order the kernels read them: for each
- * block of rows, for each pair of columns, the pair of every row of the block; one 32-bit load then
- * feeds one dual multiply-accumulate (SMLAD). 16 bits a weight cost flash (R: 14 KB more) and save
- * the unpacking, a third of the instructions of the inner loop. */
+ * are padded with zeros to whole blocks. */
 typedef struct {
-    /* [row blocks][columns / 2][MW_BLOCK][2], aligned to 4 bytes; twice the weights if folded */
-    const int16_t *weights;
-    const mw_rows *rows; /* [row blocks]; twice the biases if folded */
+    /* [row blocks][columns / MW_COLUMN_GROUP][MW_BLOCK][MW_COLUMN_GROUP], aligned to 4 bytes;
+     * times MW_FOLDED_FACTOR if folded */
+    const mw_weight *weights;
+    const mw_rows *rows; /* [row blocks]; biases times MW_FOLDED_FACTOR if folded */
     uint16_t columns;    /* multiple of MW_COLUMN_BLOCK */
     uint8_t folded;      /* 1: all rows have the folded form of mw_scale, 0: the general one */
 } mw_conv;
@@ -125,7 +157,7 @@ typedef struct {
 /* Elementwise product. */
 typedef struct {
     mw_scale scale;
-    int16_t a_offset, b_offset; /* minus the operands' zero points; b's twice if folded */
+    int16_t a_offset, b_offset; /* minus the operands' zero points */
     uint8_t folded;             /* as in mw_conv */
 } mw_mul;
 
@@ -140,8 +172,8 @@ typedef enum {
     MW_STEP_COPY = 6,  /* dst[count] = a[count] */
 } mw_step_kind;
 
-/* One step; a, b and dst are offsets in the scratch area, a of MW_STEP_CONV a multiple of MW_BLOCK.
- * dst is written in whole blocks, except by MW_STEP_COPY. */
+/* One step; a, b and dst are offsets in the scratch area, a and dst of MW_STEP_CONV multiples of
+ * MW_BLOCK. dst is written in whole blocks, except by MW_STEP_COPY. */
 typedef struct {
     uint16_t kind; /* mw_step_kind */
     uint16_t index;
@@ -157,7 +189,7 @@ typedef struct {
     uint32_t receptive_field; /* samples; the first receptive_field - 1 outputs are warm-up */
     uint32_t scratch_values;  /* multiple of MW_BLOCK */
     uint32_t line_bytes;      /* sum of the delay lines */
-    uint32_t state_bytes;     /* 4*n_taps + 2*scratch_values + line_bytes, rounded up to 4 */
+    uint32_t state_bytes;     /* MW_STATE_BYTES for a block of one sample */
     const mw_step *steps;
     const mw_taps *taps;
     const mw_conv *convs;
@@ -197,8 +229,9 @@ typedef struct {
 typedef struct {
     const mw_model *model;
     uint32_t *positions; /* [n_taps] oldest vector of each delay line */
-    int16_t *scratch;
+    mw_value *scratch;   /* [block][scratch_values] */
     int8_t *lines;
+    uint32_t block; /* samples one pass over the steps takes at most */
 } mw_engine;
 
 /* Prepare `engine` to run `model` in the caller's `state` memory, and reset it.
@@ -215,6 +248,13 @@ typedef struct {
  * `engine` itself was). Time: proportional to the number of steps and to state_bytes. */
 mw_status mw_engine_init(mw_engine *engine, const mw_model *model, void *state,
                          size_t state_bytes);
+
+/* The same, with room for blocks of up to `block` samples in mw_engine_step_block().
+ *
+ * state  at least MW_MODEL_BLOCK_STATE_BYTES(block) of model_data.h
+ * block  1 or more; MW_ERROR_SIZE if 0 */
+mw_status mw_engine_init_block(mw_engine *engine, const mw_model *model, void *state,
+                               size_t state_bytes, uint32_t block);
 
 /* Forget every past sample: all delay lines hold their zero points, as after mw_engine_init().
  *
@@ -233,6 +273,19 @@ void mw_engine_reset(mw_engine *engine);
  * Cannot fail. Time: the same work for every input; the instructions differ only by compare-select
  * of clamping. Safe to call from an interrupt handler. */
 void mw_engine_step(mw_engine *engine, const int8_t *in, int8_t *out);
+
+/* Take `samples` samples, oldest first, and compute the output at each: what as many calls of
+ * mw_engine_step() give. Each step works on a whole block before the next one begins, so a step's
+ * fixed work is done once a block and its weights are read once, as far as registers and caches
+ * hold them. Worth it on a computer, and on a board that gets its samples in batches.
+ *
+ * engine   initialized; takes as many samples at a time as mw_engine_init_block() was given
+ * in       int8_t[samples][model->n_inputs]
+ * out      int8_t[samples][model->n_outputs]; must not overlap `in`
+ * samples  any number
+ *
+ * Cannot fail. Time: proportional to `samples`. */
+void mw_engine_step_block(mw_engine *engine, const int8_t *in, int8_t *out, size_t samples);
 
 /* Scale one vector of raw counts to network inputs:
  * q = clamp(((count * multiplier + 2^(shift-1)) >> shift) + zero_point, -128, 127).

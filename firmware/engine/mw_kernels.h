@@ -3,9 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Chosen here and nowhere else, at compile time: a form takes the kernels it has of its own and the
- * portable ones for the rest. The DSP form serves Cortex-M4, M7, M33 and M55, the SSE2 form x86
- * hosts; MW_KERNELS_PORTABLE turns both off. The portable kernels are the specification; tests
- * compare the others with them bit for bit. Private to mw_engine.c. */
+ * portable ones for the rest. The DSP form serves Cortex-M4, M7 and M33, the Helium form M55 and
+ * M85, the SSE2 form x86 hosts; MW_KERNELS_PORTABLE turns all off. The portable kernels are the
+ * specification; tests compare the others with them bit for bit. Private to mw_engine.c. */
 #ifndef MW_KERNELS_H
 #define MW_KERNELS_H
 
@@ -14,9 +14,11 @@
 /* One function a kind of step: each then has the few registers of a small core to itself. */
 #ifdef __GNUC__
 #define MW_NO_INLINE __attribute__((noinline))
+#define MW_INLINE inline __attribute__((always_inline))
 #define MW_UNROLL _Pragma("GCC unroll 4")
 #else
 #define MW_NO_INLINE
+#define MW_INLINE inline
 #define MW_UNROLL
 #endif
 
@@ -36,6 +38,8 @@ static inline int32_t mw_clamp8(int32_t x) {
 #endif
 
 #ifdef MW_KERNELS_PORTABLE
+#elif defined(MW_BYTE_WEIGHTS)
+#include "mw_kernels_helium.h"
 #elif defined(__ARM_FEATURE_DSP)
 #include "mw_kernels_dsp.h"
 #elif defined(__SSE2__)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from myowave.compiler.arithmetic import (
     INT8_MAX,
@@ -20,7 +21,6 @@ from myowave.compiler.derive import load_plan
 from myowave.compiler.optimize import Optimize
 from myowave.compiler.plan import (
     BLOCK,
-    COLUMN_BLOCK,
     Add,
     Conv,
     Copy,
@@ -33,8 +33,11 @@ from myowave.compiler.plan import (
 )
 from myowave.errors import ModelError
 
-MODEL_FORMAT = 2  # MW_MODEL_FORMAT
+MODEL_FORMAT = 3  # MW_MODEL_FORMAT
 _LINE = 96
+# The layouts of weights in mw_engine.h: condition, MW_COLUMN_BLOCK, MW_COLUMN_GROUP,
+# MW_FOLDED_FACTOR.
+_LAYOUTS = (("#ifdef MW_BYTE_WEIGHTS", 16, 16, 1), ("#else", 8, 2, 2))
 IDENTITY = clamp_table(INT8_MIN, INT8_MAX)
 
 
@@ -147,7 +150,9 @@ extern const mw_info mw_model_info;
 #define MW_MODEL_INPUTS {plan.n_inputs}
 #define MW_MODEL_OUTPUTS {plan.n_outputs}
 #define MW_MODEL_RECEPTIVE_FIELD {plan.receptive_field}
-#define MW_MODEL_STATE_BYTES {plan.state_bytes}
+#define MW_MODEL_BLOCK_STATE_BYTES(block) \\
+  MW_STATE_BYTES({plan.n_lines}U, {plan.scratch_values}U, {plan.line_bytes}U, block)
+#define MW_MODEL_STATE_BYTES MW_MODEL_BLOCK_STATE_BYTES(1U)
 #define MW_MODEL_MACS {plan.macs}
 
 #ifdef __cplusplus
@@ -173,22 +178,28 @@ class _Tables:
             kind: [] for kind in ("step", "taps", "conv", "add", "sum", "mul")
         }
         self.lookups: dict[tuple[int, ...], int] = {}
-        self._number = 0
 
-    def constant(self, ctype: str, stem: str, values: Iterable[int]) -> str:
-        """Add an array and return its name."""
-        name = f"{stem}_{self._number}"
-        self._number += 1
-        numbers = list(values)
-        self.constants.append(
-            f"static {ctype} {name}[{len(numbers)}] = {{\n{_wrapped(numbers)}}};\n"
-        )
+    def weights(self, matrix: NDArray[np.int64], folded: bool) -> str:
+        """Add a convolution's weights in every layout and return their name."""
+        name = f"weights_{len(self.constants)}"
+        rows, columns = in_blocks(len(matrix), BLOCK), matrix.shape[1]
+        text = ""
+        for condition, column_block, group, factor in _LAYOUTS:
+            padded = np.zeros((rows, in_blocks(columns, column_block)), np.int64)
+            padded[: len(matrix), :columns] = (factor if folded else 1) * matrix
+            # Blocks of rows; in each, groups of columns; of each group, the block's rows.
+            packed = padded.reshape(-1, BLOCK, padded.shape[1] // group, group)
+            numbers = packed.transpose(0, 2, 1, 3).ravel()
+            text += (
+                f"{condition}\nstatic _Alignas(4) const mw_weight {name}[{numbers.size}] = "
+                f"{{\n{_wrapped(map(int, numbers))}}};\n"
+            )
+        self.constants.append(f"{text}#endif\n")
         return name
 
     def structures(self, ctype: str, stem: str, rows: Sequence[str]) -> str:
         """Add an array of structures and return its name."""
-        name = f"{stem}_{self._number}"
-        self._number += 1
+        name = f"{stem}_{len(self.constants)}"
         body = "".join(f"  {row},\n" for row in rows)
         self.constants.append(f"static const {ctype} {name}[{len(rows)}] = {{\n{body}}};\n")
         return name
@@ -214,9 +225,8 @@ def _source(plan: Plan) -> str:
                 line_offset += step.state_bytes
             case Conv():
                 kind, index = "CONV", len(tables.rows["conv"])
-                # Kernels read whole blocks: from the block the view begins in, weights of 0 first.
-                a = plan.address(step.src) // BLOCK * BLOCK
-                tables.rows["conv"].append(_conv_row(tables, step, plan.address(step.src) - a))
+                a, lead, _ = plan.conv_source(step)
+                tables.rows["conv"].append(_conv_row(tables, step, lead))
             case Add(linear=None):
                 kind, index = "ADD", len(tables.rows["add"])
                 a, b = plan.address(step.a), plan.address(step.b)
@@ -239,8 +249,8 @@ def _source(plan: Plan) -> str:
                 a, b = plan.address(step.a), plan.address(step.b)
                 scale = _scale(step.folded, step.multiplier, step.zero_point, step.product_range)
                 tables.rows["mul"].append(
-                    f"{{{_braced(scale)}, {step.a_offset}, "
-                    f"{(2 if step.folded else 1) * step.b_offset}, {int(step.folded)}}}"
+                    f"{{{{{scale.mantissa}, {_c_int(scale.offset)}, {scale.shift}}}, "
+                    f"{step.a_offset}, {step.b_offset}, {int(step.folded)}}}"
                 )
             case Lookup():
                 kind, index, a = "TABLE", tables.lookup(step.table), plan.address(step.src)
@@ -257,29 +267,32 @@ def _source(plan: Plan) -> str:
 def _conv_row(tables: _Tables, step: Conv, lead: int) -> str:
     """Return a row of mw_conv; `lead` columns of zero weights come before the view's own."""
     rows, columns = step.weights.shape
-    doubled = 2 if step.folded else 1
-    padded = np.zeros((in_blocks(rows), in_blocks(lead + columns, COLUMN_BLOCK)), np.int64)
-    padded[:rows, lead : lead + columns] = doubled * step.weights.astype(np.int64)
-    # Blocks of rows; in each, pairs of columns; of each pair, the block's rows.
-    packed = padded.reshape(-1, BLOCK, padded.shape[1] // 2, 2).transpose(0, 2, 1, 3)
-    weights = tables.constant("_Alignas(4) const int16_t", "weights", map(int, packed.ravel()))
-    biases = ["0"] * len(padded)
-    entries = ["{0, 0, 1}"] * len(padded)
-    for row in range(rows):
-        scale = _scale(
-            step.folded, step.multipliers[row], step.zero_points[row], step.sum_range(row)
+    matrix = np.zeros((rows, lead + columns), np.int64)
+    matrix[:, lead:] = step.weights
+    weights = tables.weights(matrix, step.folded)
+    biases = [_c_int(int(bias)) for bias in step.bias]
+    if step.folded:
+        biases = [f"MW_FOLDED({bias})" for bias in biases]
+    scales = [
+        _scale(step.folded, multiplier, zero_point, step.sum_range(row))
+        for row, (multiplier, zero_point) in enumerate(
+            zip(step.multipliers, step.zero_points, strict=True)
         )
-        biases[row] = _c_int(doubled * int(step.bias[row]))
-        entries[row] = _braced(scale)
+    ]
+    blank = in_blocks(rows) - rows
+    columns_of_rows = (
+        biases + ["0"] * blank,
+        [_c_int(scale.offset) for scale in scales] + ["0"] * blank,
+        [str(scale.mantissa) for scale in scales] + ["0"] * blank,
+        [str(scale.shift) for scale in scales] + ["1"] * blank,
+    )
     blocks = []
-    for i in range(0, len(padded), BLOCK):
+    for i in range(0, rows, BLOCK):
+        arrays = ", ".join(f"{{{', '.join(c[i : i + BLOCK])}}}" for c in columns_of_rows)
         table = tables.lookup(step.tables[i] or IDENTITY)
-        blocks.append(
-            f"{{{{{', '.join(biases[i : i + BLOCK])}}}, tables[{table}] + {-INT8_MIN}, "
-            f"{{{', '.join(entries[i : i + BLOCK])}}}}}"
-        )
-    scales = tables.structures("mw_rows", "rows", blocks)
-    return f"{{{weights}, {scales}, {padded.shape[1]}U, {int(step.folded)}}}"
+        blocks.append(f"{{{arrays}, tables[{table}] + {-INT8_MIN}}}")
+    name = tables.structures("mw_rows", "rows", blocks)
+    return f"{{{weights}, {name}, MW_COLUMNS({lead + columns}U), {int(step.folded)}}}"
 
 
 def _scale(
@@ -290,10 +303,6 @@ def _scale(
     scale = folded(multiplier, zero_point, *limits)
     assert scale is not None
     return scale
-
-
-def _braced(scale: Requantization) -> str:
-    return f"{{{scale.mantissa}, {_c_int(scale.offset)}, {scale.shift}}}"
 
 
 def _assemble(plan: Plan, tables: _Tables) -> str:
@@ -330,7 +339,7 @@ def _assemble(plan: Plan, tables: _Tables) -> str:
   .receptive_field = {plan.receptive_field}U,
   .scratch_values = {plan.scratch_values}U,
   .line_bytes = {plan.line_bytes}U,
-  .state_bytes = {plan.state_bytes}U,
+  .state_bytes = MW_MODEL_STATE_BYTES,
   .steps = {names["step"]},
   .taps = {names["taps"]},
   .convs = {names["conv"]},

@@ -2,7 +2,8 @@
 
 `derive.py` makes a `Plan` from a graph, `optimize.py` makes it faster, `emit.py` writes it as C
 tables for `firmware/engine`. Scratch vectors hold int16 values, so that a core multiplies them in
-pairs without unpacking; delay lines, which are the bulk of the state, hold int8.
+pairs without unpacking (with Helium, which takes bytes, int8); delay lines, the bulk of the state,
+hold int8.
 """
 
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ from myowave.errors import UnsupportedModelError
 
 STATE_ALIGNMENT = 4  # MW_STATE_ALIGNMENT, bytes
 BLOCK = 4  # MW_BLOCK: kernels read and write vectors this many values at a time
-COLUMN_BLOCK = 8  # MW_COLUMN_BLOCK: columns of a convolution
-SCRATCH_BYTES_A_VALUE = 2  # sizeof(int16_t)
+COLUMN_BLOCK = 16  # the largest MW_COLUMN_BLOCK: how far a convolution reads
+SCRATCH_BYTES_A_VALUE = 2  # MW_VALUE_BYTES; 1 with Helium
 OFFSET_MAX = 0xFFFF  # scratch offsets are uint16_t in mw_step
 
 
@@ -267,8 +268,13 @@ class Plan:
             ),
             default=0,
         )
-        # Reading a part of a vector, or the last vector by columns, ends up to here.
-        return end + BLOCK
+        # Kernels read parts of vectors by whole blocks, and convolutions by blocks of columns.
+        reads = (
+            self.conv_source(step)[0] + in_blocks(sum(self.conv_source(step)[1:]), COLUMN_BLOCK)
+            for step in self.steps
+            if isinstance(step, Conv)
+        )
+        return max(end + BLOCK, *reads)
 
     @property
     def scratch_bytes(self) -> int:
@@ -276,11 +282,24 @@ class Plan:
         return SCRATCH_BYTES_A_VALUE * self.scratch_values
 
     @property
+    def n_lines(self) -> int:
+        """Delay lines."""
+        return sum(isinstance(step, Taps) for step in self.steps)
+
+    @property
     def state_bytes(self) -> int:
         """Bytes the caller of the engine provides: positions, scratch, delay lines."""
-        lines = sum(isinstance(step, Taps) for step in self.steps)
-        total = 4 * lines + self.scratch_bytes + self.line_bytes
+        total = 4 * self.n_lines + self.scratch_bytes + self.line_bytes
         return -(-total // STATE_ALIGNMENT) * STATE_ALIGNMENT
+
+    def conv_source(self, conv: Conv) -> tuple[int, int, int]:
+        """Return where a kernel begins to read, the values before the view, the view's width.
+
+        Kernels read from whole blocks; what comes before the view meets weights of 0.
+        """
+        address = self.address(conv.src)
+        begin = address // BLOCK * BLOCK
+        return begin, address - begin, conv.src.width
 
     def address(self, view: View) -> int:
         """Return the offset of `view` in the scratch area, in values."""

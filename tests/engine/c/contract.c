@@ -153,7 +153,7 @@ static void convolutions(void) {
     rows[0].table = NULL;
     refuse_conv(broken);
     memcpy(rows, conv.rows, sizeof rows[0]);
-    rows[0].scales[0].shift = 32;
+    rows[0].shifts[0] = 32;
     refuse_conv(broken);
 }
 

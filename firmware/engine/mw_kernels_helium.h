@@ -1,0 +1,182 @@
+/* Kernels of their own for cores with Helium (Cortex-M55, M85); what each does is said in
+ * mw_kernels_portable.h. Values and weights are bytes here (MW_BYTE_WEIGHTS).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Included by mw_kernels.h only. */
+#ifndef MW_KERNELS_HELIUM_H
+#define MW_KERNELS_HELIUM_H
+
+#include <arm_mve.h>
+#include <assert.h>
+#include <stddef.h>
+
+#include "mw_engine.h"
+
+/* What the assembly below relies on. */
+static_assert(offsetof(mw_conv, weights) == 0U, "mw_conv");
+static_assert(offsetof(mw_conv, rows) == 4U, "mw_conv");
+static_assert(offsetof(mw_conv, columns) == 8U, "mw_conv");
+static_assert(offsetof(mw_rows, offsets) == 16U && offsetof(mw_rows, mantissas) == 32U &&
+                  offsetof(mw_rows, shifts) == 48U && offsetof(mw_rows, table) == 64U &&
+                  sizeof(mw_rows) == 68U,
+              "mw_rows");
+static_assert(MW_BLOCK == 4U && MW_COLUMN_BLOCK == 16U && MW_COLUMN_GROUP == 16U, "blocks");
+
+/* dst = src, a loop whose last turn takes what is left: GCC 12 makes none of the intrinsics. */
+static inline void mw_copy_bytes(const int8_t *src, int8_t *dst, uint32_t count) {
+    __asm volatile(
+        "wlstp.8   lr, %2, 2f       \n"
+        "1:                         \n"
+        "vldrb.8   q0, [%0], #16    \n"
+        "vstrb.8   q0, [%1], #16    \n"
+        "letp      lr, 1b           \n"
+        "2:                         \n"
+        : "+r"(src), "+r"(dst)
+        : "r"(count)
+        : "lr", "q0", "memory");
+}
+
+#define MW_OWN_COPIES
+static inline void mw_from_bytes(const int8_t *src, mw_value *dst, uint32_t count) {
+    mw_copy_bytes(src, dst, count);
+}
+
+static inline void mw_to_bytes(const mw_value *src, int8_t *dst, uint32_t count) {
+    mw_copy_bytes(src, dst, count);
+}
+
+static inline void mw_store_newest(const mw_value *src, mw_value *dst, int8_t *line,
+                                   uint32_t count) {
+    __asm volatile(
+        "wlstp.8   lr, %3, 2f       \n"
+        "1:                         \n"
+        "vldrb.8   q0, [%0], #16    \n"
+        "vstrb.8   q0, [%1], #16    \n"
+        "vstrb.8   q0, [%2], #16    \n"
+        "letp      lr, 1b           \n"
+        "2:                         \n"
+        : "+r"(src), "+r"(dst), "+r"(line)
+        : "r"(count)
+        : "lr", "q0", "memory");
+}
+
+#define MW_OWN_DOT_BLOCK
+static inline const mw_weight *mw_dot_block(const mw_value *x, const mw_weight *weights,
+                                            uint32_t columns, const int32_t biases[MW_BLOCK],
+                                            int32_t sums[MW_BLOCK]) {
+    for (uint32_t i = 0; i < MW_BLOCK; ++i) {
+        sums[i] = biases[i];
+    }
+    for (uint32_t column = 0; column < columns; column += MW_COLUMN_GROUP) {
+        const int8x16_t inputs = vldrbq_s8(x + column);
+        for (uint32_t i = 0; i < MW_BLOCK; ++i) {
+            sums[i] = vmladavaq_s8(sums[i], inputs, vldrbq_s8(weights));
+            weights += MW_COLUMN_GROUP;
+        }
+    }
+    return weights;
+}
+
+/* (offset - (x < 0) + round(2 * x * mantissa / 2^32)) >> shift, limited to int8. */
+#define MW_CLAMP_VECTOR(X) vminq_s32(vmaxq_s32((X), vdupq_n_s32(-128)), vdupq_n_s32(127))
+
+/* The four rows of a block at once: sixteen columns of each in a turn of the loop.
+ *
+ *   r0 weights   r1 x   r2 dst   r3 its end   r4, r6, r8, r10 sums   r5 x at its beginning
+ *   r7 rows   r12 turns of the loop   r9 table   q5, q6 limits of int8 */
+#define MW_OWN_CONV_FOLDED
+__attribute__((naked, noinline)) static void mw_conv_folded(
+    __attribute__((unused)) const mw_conv *conv, __attribute__((unused)) const int8_t *x,
+    __attribute__((unused)) int8_t *dst, __attribute__((unused)) uint32_t rows) {
+    __asm__(
+        "push      {r4-r10, lr}              \n"
+        "vpush     {d8-d13}                 \n"
+        "add       r3, r2, r3                \n"
+        "ldrh      r12, [r0, #8]             \n"
+        "ldrd      r0, r7, [r0]              \n"
+        "lsr       r12, r12, #4              \n"
+        "mov       r5, r1                    \n"
+        "mvn       r4, #127                  \n"
+        "vdup.32   q6, r4                    \n"
+        "mov       r4, #127                  \n"
+        "vdup.32   q5, r4                    \n"
+
+        "1:                                  \n" /* four rows */
+        "ldm       r7, {r4, r6, r8, r10}     \n" /* biases */
+        "mov       r1, r5                    \n"
+        "dls       lr, r12                   \n"
+
+        "2:                                  \n" /* sixteen columns */
+        "vldrb.8   q0, [r1], #16             \n"
+        "vldrb.8   q1, [r0], #16             \n"
+        "vmladava.s8 r4, q0, q1              \n"
+        "vldrb.8   q2, [r0], #16             \n"
+        "vmladava.s8 r6, q0, q2              \n"
+        "vldrb.8   q1, [r0], #16             \n"
+        "vmladava.s8 r8, q0, q1              \n"
+        "vldrb.8   q2, [r0], #16             \n"
+        "vmladava.s8 r10, q0, q2             \n"
+        "le        lr, 2b                    \n"
+
+        "vmov      q0[2], q0[0], r4, r8      \n"
+        "vmov      q0[3], q0[1], r6, r10     \n"
+        "vldrw.32  q1, [r7, #16]             \n" /* offsets */
+        "vldrw.32  q2, [r7, #32]             \n" /* mantissas */
+        "vldrw.32  q3, [r7, #48]             \n" /* shifts */
+        "ldr       r9, [r7, #64]             \n" /* table */
+        "add       r7, r7, #68               \n"
+        "vshr.s32  q4, q0, #31               \n"
+        "vqrdmulh.s32 q0, q0, q2             \n"
+        "vadd.i32  q1, q1, q4                \n"
+        "vneg.s32  q3, q3                    \n"
+        "vadd.i32  q0, q0, q1                \n"
+        "vshl.s32  q0, q0, q3                \n"
+        "vmin.s32  q0, q0, q5                \n"
+        "vmax.s32  q0, q0, q6                \n"
+        "vldrb.s32 q1, [r9, q0]              \n"
+        "vstrb.32  q1, [r2], #4              \n"
+        "cmp       r2, r3                    \n"
+        "blo       1b                        \n"
+
+        "vpop      {d8-d13}                 \n"
+        "pop       {r4-r10, pc}              \n");
+}
+
+/* dst = a + b in the short form, four values a turn. */
+#define MW_OWN_SUM
+static MW_NO_INLINE void mw_sum_vectors(const mw_sum *sum, const mw_value *a, const mw_value *b,
+                                        mw_value *dst, uint32_t count) {
+    const mw_sum s = *sum;
+    const int32_t shift = -(int32_t)s.shift;
+    const mw_value *const end = dst + count;
+    do {
+        int32x4_t x = vmulq_n_s32(vldrbq_s32(a), s.a);
+        x = vmlaq_n_s32(x, vldrbq_s32(b), s.b);
+        x = vshlq_r_s32(vaddq_n_s32(x, s.offset), shift);
+        vstrbq_s32(dst, MW_CLAMP_VECTOR(x));
+        a += MW_BLOCK;
+        b += MW_BLOCK;
+        dst += MW_BLOCK;
+    } while (dst < end);
+}
+
+#define MW_OWN_MULTIPLY_FOLDED
+static MW_NO_INLINE void mw_multiply_folded(const mw_mul *mul, const mw_value *a,
+                                            const mw_value *b, mw_value *dst, uint32_t count) {
+    const mw_mul m = *mul;
+    const int32_t shift = -m.scale.shift;
+    const mw_value *const end = dst + count;
+    do {
+        const int32x4_t x = vmulq_s32(vaddq_n_s32(vldrbq_s32(a), m.a_offset),
+                                      vaddq_n_s32(vldrbq_s32(b), m.b_offset));
+        int32x4_t y = vaddq_s32(vqrdmulhq_n_s32(x, m.scale.mantissa), vshrq_n_s32(x, 31));
+        y = vshlq_r_s32(vaddq_n_s32(y, m.scale.offset), shift);
+        vstrbq_s32(dst, MW_CLAMP_VECTOR(y));
+        a += MW_BLOCK;
+        b += MW_BLOCK;
+        dst += MW_BLOCK;
+    } while (dst < end);
+}
+
+#endif /* MW_KERNELS_HELIUM_H */
