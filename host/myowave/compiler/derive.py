@@ -16,7 +16,7 @@ import numpy as np
 
 from myowave.compiler import arithmetic
 from myowave.compiler.arithmetic import Activation, Multiplier, Table
-from myowave.compiler.graph import Graph, Operator, Tensor, read_graph
+from myowave.compiler.graph import ENTRIES_MAX, Graph, Operator, Tensor, read_graph
 from myowave.compiler.optimize import Optimize, optimized, without_dead_steps
 from myowave.compiler.plan import (
     Add,
@@ -34,10 +34,21 @@ from myowave.compiler.plan import (
 from myowave.errors import UnsupportedModelError
 
 FLOAT32_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+SMALLEST_BOUNDED_SCALE = 2.0**-28  # 6 divided by it, RELU6's bound, still fits 32 bits
 PADDING_SAME = 0
 _ACTIVATIONS: dict[int, Activation] = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
 # mw_step, mw_taps and mw_conv hold these in uint16_t.
 FIELD_MAX = 0xFFFF
+# Of a vector's values: uint16_t less the room that kernels take to read whole blocks.
+WIDTH_MAX = 0xFF00
+# Limits that no network for a microcontroller comes near: the reference network R has 95 steps,
+# 14,192 multiply-accumulates and 9 KB of state. They bound what any file can cost this machine.
+STEPS_MAX = 4096
+MACS_MAX = 1 << 21
+STATE_BYTES_MAX = 1 << 24
+
+_CALIBRATE = "calibrate with representative samples and export again"
+_EXPORT = "export it again with TFLite's converter"
 
 _REMEDIES = {
     "SPACE_TO_BATCH_ND": "tflite-micro computes wrong values for it (issues 1629, 2319); export "
@@ -99,7 +110,9 @@ class Derivation:
     plan: Plan
 
 
-def load_plan(tflite: bytes, *, optimize: Optimize = True) -> Plan:
+def load_plan(
+    tflite: bytes, *, optimize: Optimize = True, state_limit_bytes: int | None = None
+) -> Plan:
     """Return the streaming plan of an int8 `.tflite` window model.
 
     Parameters
@@ -108,6 +121,8 @@ def load_plan(tflite: bytes, *, optimize: Optimize = True) -> Plan:
         The whole file.
     optimize : bool or collection of str
         Which exact rewritings of `optimize.py` to apply: all, none, or those named.
+    state_limit_bytes : int, optional
+        The most state the network may need, by default `STATE_BYTES_MAX`.
 
     Raises
     ------
@@ -115,18 +130,40 @@ def load_plan(tflite: bytes, *, optimize: Optimize = True) -> Plan:
         If the bytes are not a well-formed `.tflite` file.
     UnsupportedModelError
         If the network is not one the engine can stream; the message names operator and tensor.
+        Also if it needs more state than the limit; the message names the largest delay line.
     """
-    return derive(tflite, optimize=optimize).plan
+    return derive(tflite, optimize=optimize, state_limit_bytes=state_limit_bytes).plan
 
 
-def derive(tflite: bytes, *, optimize: Optimize = True) -> Derivation:
+def derive(
+    tflite: bytes, *, optimize: Optimize = True, state_limit_bytes: int | None = None
+) -> Derivation:
     """Return the plan with the graph and its sequences; raises as `load_plan` does."""
     graph = read_graph(tflite)
     derivation = _Deriver(graph)
     plan = derivation.run(hashlib.sha256(tflite).hexdigest())
     plan = without_dead_steps(plan)
-    plan = optimized(plan, optimize)
-    return Derivation(graph, derivation.sequences, placed(plan))
+    plan = placed(optimized(plan, optimize))
+    _check_state(plan, STATE_BYTES_MAX if state_limit_bytes is None else state_limit_bytes)
+    return Derivation(graph, derivation.sequences, plan)
+
+
+def _check_state(plan: Plan, limit: int) -> None:
+    if plan.state_bytes <= limit:
+        return
+    parts = f"{plan.scratch_bytes} for the vectors of one sample"
+    lines = [step for step in plan.steps if isinstance(step, Taps)]
+    if lines:
+        line = max(lines, key=lambda line: line.state_bytes)
+        parts += (
+            f", {plan.line_bytes} for {len(lines)} delay lines, of which that of '{line.name}' is "
+            f"the largest with {line.state_bytes} (dilation {line.dilation}, {line.taps} taps, "
+            f"{line.src.width} channels)"
+        )
+    raise UnsupportedModelError(
+        f"the network needs {plan.state_bytes} bytes of state, the limit is {limit}: {parts}; use "
+        "fewer channels, smaller dilations or a higher limit"
+    )
 
 
 class _Deriver:
@@ -136,6 +173,7 @@ class _Deriver:
         self.graph = graph
         self.sequences: dict[int, Sequence] = {}
         self.steps: list[Step] = []
+        self.macs = 0
         self.vectors: list[int] = []
         # Convolutions of one tensor with the same taps share one delay line.
         self.lines: dict[tuple[View, int, int], View] = {}
@@ -172,16 +210,25 @@ class _Deriver:
         for operator in graph.operators:
             self.handlers[operator.kind](operator)
         if not graph.outputs:
-            raise UnsupportedModelError("the network has no output")
-        outputs = []
+            raise UnsupportedModelError(
+                "the network has no output: export a model that returns its prediction"
+            )
+        outputs: list[Sequence] = []
         scales: list[TensorScale] = []
         for index in graph.outputs:
             tensor = graph.tensors[index]
             if index not in self.sequences:
-                raise UnsupportedModelError(f"output '{tensor.name}' does not depend on the input")
+                raise UnsupportedModelError(
+                    f"output '{tensor.name}' does not depend on the network's input: leave it out"
+                )
             sequence = self.sequences[index]
             scale, zero_point = self.scale_of(tensor)
             outputs.append(sequence)
+            if len(scales) + sequence.channels > WIDTH_MAX:
+                raise UnsupportedModelError(
+                    f"the outputs up to '{tensor.name}' have more than {WIDTH_MAX} channels: use "
+                    "fewer"
+                )
             scales += [TensorScale(tensor.name, scale, zero_point)] * sequence.channels
         source = graph.tensors[graph.inputs[0]]
         input_scale, input_zero = self.scale_of(source)
@@ -202,7 +249,8 @@ class _Deriver:
         """Register the graph's input; return the window's length in samples."""
         if len(self.graph.inputs) != 1:
             raise UnsupportedModelError(
-                f"{len(self.graph.inputs)} input tensors, expected one: (1, window, channels)"
+                f"{len(self.graph.inputs)} input tensors, expected one of shape "
+                "(1, window, channels): give all channels as one input"
             )
         index = self.graph.inputs[0]
         tensor = self.graph.tensors[index]
@@ -210,7 +258,8 @@ class _Deriver:
         described = f"input '{tensor.name}' of shape {shape}"
         if len(shape) not in (2, 3, 4) or math.prod(shape) == 0:
             raise UnsupportedModelError(
-                f"{described}: expected (1, window, channels) or (1, window, 1, channels)"
+                f"{described}: expected (1, window, channels) or (1, window, 1, channels); export "
+                "with a static batch of 1"
             )
         if shape[0] != 1:
             raise UnsupportedModelError(
@@ -218,7 +267,10 @@ class _Deriver:
             )
         if len(shape) == 4:
             if shape[1] != 1 and shape[2] != 1:
-                raise UnsupportedModelError(f"{described}: two axes beside channels, expected time")
+                raise UnsupportedModelError(
+                    f"{described}: two axes beside channels, expected time only: move the other "
+                    "into the channels"
+                )
             self.time_axis_4d = 2 if shape[2] != 1 else 1
             axis = self.time_axis_4d
         else:
@@ -255,13 +307,15 @@ class _Deriver:
         if len(quantization.scales) != 1 or len(quantization.zero_points) != 1:
             raise UnsupportedModelError(
                 f"tensor '{tensor.name}' has {len(quantization.scales)} scales and "
-                f"{len(quantization.zero_points)} zero points, expected one of each"
+                f"{len(quantization.zero_points)} zero points, expected one of each: only filters "
+                "are quantized per channel; export with full integer quantization"
             )
         scale, zero_point = quantization.scales[0], quantization.zero_points[0]
         _check_scale(tensor, scale)
         if not arithmetic.INT8_MIN <= zero_point <= arithmetic.INT8_MAX:
             raise UnsupportedModelError(
-                f"tensor '{tensor.name}' has zero point {zero_point}, expected -128 to 127"
+                f"tensor '{tensor.name}' has zero point {zero_point}, expected -128 to 127: "
+                "export with full integer quantization to int8"
             )
         return scale, zero_point
 
@@ -271,7 +325,7 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"{len(operator.inputs)} inputs and {len(operator.outputs)} outputs, "
-                f"expected {inputs} and {outputs}",
+                f"expected {inputs} and {outputs}; {_EXPORT}",
             )
 
     def sequence(self, operator: Operator, position: int) -> Sequence:
@@ -280,7 +334,9 @@ class _Deriver:
         if index < 0 or index not in self.sequences:
             name = self.graph.tensors[index].name if index >= 0 else "absent"
             raise self.refuse(
-                operator, f"operand {position} ('{name}') does not depend on the network's input"
+                operator,
+                f"operand {position} ('{name}') does not depend on the network's input: put "
+                "constants into a convolution's weights or bias",
             )
         return self.sequences[index]
 
@@ -289,10 +345,15 @@ class _Deriver:
         index = operator.inputs[position] if position < len(operator.inputs) else -1
         tensor = self.graph.tensors[index] if index >= 0 else None
         if tensor is None or not tensor.constant:
-            raise self.refuse(operator, f"operand {position} is no constant, expected one")
+            raise self.refuse(
+                operator,
+                f"operand {position} is no constant: export with fixed weights and shapes",
+            )
         if tensor.type != kind:
             raise self.refuse(
-                operator, f"operand '{tensor.name}' is {tensor.type}, expected {kind}"
+                operator,
+                f"operand '{tensor.name}' is {tensor.type}, expected {kind}: export with full "
+                "integer quantization to int8",
             )
         return tensor
 
@@ -301,6 +362,8 @@ class _Deriver:
         index = operator.inputs[position] if position < len(operator.inputs) else -1
         kind = self.graph.tensors[index].type if index >= 0 else "INT32"
         tensor = self.constant(operator, position, "INT64" if kind == "INT64" else "INT32")
+        if math.prod(tensor.shape) > ENTRIES_MAX:
+            raise self.refuse(operator, f"operand '{tensor.name}' is too long; {_EXPORT}")
         return [int(value) for value in tensor.array().ravel()]
 
     def activation(self, operator: Operator) -> Activation:
@@ -313,12 +376,21 @@ class _Deriver:
         return _ACTIVATIONS[code]
 
     def new_vector(self, width: int, name: str) -> View:
-        if not 1 <= width <= FIELD_MAX:
+        if not 1 <= width <= WIDTH_MAX:
             raise UnsupportedModelError(
-                f"tensor '{name}' needs a vector of {width} bytes, expected 1 to {FIELD_MAX}"
+                f"tensor '{name}' needs a vector of {width} values, expected 1 to {WIDTH_MAX}: use "
+                "fewer channels or shorter kernels"
             )
         self.vectors.append(width)
         return View(len(self.vectors) - 1, 0, width)
+
+    def append(self, step: Step) -> None:
+        if len(self.steps) == STEPS_MAX:
+            raise UnsupportedModelError(
+                f"tensor '{step.name}' needs one step more than the {STEPS_MAX} a sample may have: "
+                "use fewer layers"
+            )
+        self.steps.append(step)
 
     def define(self, operator: Operator, position: int, sequence: Sequence) -> None:
         """Register what output `position` is, after checking that the file's shape agrees."""
@@ -332,7 +404,7 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"output shape {tensor.shape}, expected {sequence.length} samples of "
-                f"{sequence.channels} channels",
+                f"{sequence.channels} channels; {_EXPORT}",
             )
         self.scale_of(tensor)
         self.sequences[index] = sequence
@@ -350,7 +422,7 @@ class _Deriver:
         whole = self.new_vector(sum(view.width for view in views), name)
         offset = 0
         for view in views:
-            self.steps.append(Copy(name, whole.part(offset, view.width), view))
+            self.append(Copy(name, whole.part(offset, view.width), view))
             offset += view.width
         return whole
 
@@ -363,7 +435,9 @@ class _Deriver:
         shape = self.graph.tensors[operator.inputs[0]].shape
         if len(shape) != 4 or len(filters.shape) != 4 or math.prod(filters.shape) == 0:
             raise self.refuse(
-                operator, f"input shape {shape}, filter shape {filters.shape}, expected four axes"
+                operator,
+                f"input shape {shape}, filter shape {filters.shape}, expected four axes "
+                "each: (1, time, 1, channels) and (rows, kernel, 1, channels)",
             )
         rows, channels = filters.shape[0], filters.shape[3]
         if channels != source.channels:
@@ -388,7 +462,7 @@ class _Deriver:
                 operator, f"stride {stride} over time, expected 1: every sample gives an output"
             )
         if dilation < 1:
-            raise self.refuse(operator, f"dilation {dilation}, expected 1 or more")
+            raise self.refuse(operator, f"dilation {dilation}, expected 1 or more; {_EXPORT}")
         if taps > 1 and operator.option("Padding") == PADDING_SAME:
             raise self.refuse(
                 operator,
@@ -400,14 +474,16 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"kernel {taps} with dilation {dilation} needs {past + 1} samples, the window "
-                f"leaves {source.length}: it is shorter than the receptive field",
+                f"leaves {source.length}: it is shorter than the receptive field; export with a "
+                "longer window",
             )
+        self.check_size(operator, rows, taps * channels)
         scale_in, zero_in = self.scale_of(self.graph.tensors[operator.inputs[0]])
         scale_out, _ = self.scale_of(self.graph.tensors[operator.outputs[0]])
         scales = self.filter_scales(operator, filters)
         factors = [scale_in * scale / scale_out for scale in scales] * (rows // len(scales))
         # OHWI, one of H and W is 1: rows of taps from old to new with the channels of each.
-        weights = filters.array().astype(np.int8).reshape(rows, taps * channels)
+        weights = filters.array().astype(np.int8, copy=False).reshape(rows, taps * channels)
         column = self.gather(operator, source.view, taps, dilation, zero_in)
         view = self.matrix(operator, column, weights, zero_in, factors)
         self.define(
@@ -427,41 +503,62 @@ class _Deriver:
                 "layer over several samples is a convolution, use CONV_2D over time",
             )
         if operator.option("WeightsFormat") != 0:
-            raise self.refuse(operator, "shuffled weights are not supported")
+            raise self.refuse(operator, f"shuffled weights are not supported; {_EXPORT}")
         rows = filters.shape[0]
+        self.check_size(operator, rows, source.channels)
         scale_in, zero_in = self.scale_of(self.graph.tensors[operator.inputs[0]])
         output = self.graph.tensors[operator.outputs[0]]
         scale_out, _ = self.scale_of(output)
         scales = self.filter_scales(operator, filters)
         if len(scales) == 1:
             # The per-tensor kernel multiplies the two scales in float32.
-            product = np.float32(scale_in) * np.float32(scales[0])
+            with np.errstate(over="ignore", under="ignore"):
+                product = np.float32(scale_in) * np.float32(scales[0])
             factors = [float(product) / scale_out] * rows
         else:
             factors = [scale_in * scale / scale_out for scale in scales]
-        weights = filters.array().astype(np.int8)
+        weights = filters.array().astype(np.int8, copy=False)
         view = self.matrix(operator, source.view, weights, zero_in, factors)
         axis = self.renamed_axis(operator, output, source.length)
         self.define(operator, 0, Sequence(view, axis, source.length, source.lookback))
+
+    def check_size(self, operator: Operator, rows: int, columns: int) -> None:
+        """Refuse a matrix that is too large before anything of its size is made."""
+        if rows > WIDTH_MAX:
+            raise self.refuse(operator, f"{rows} channels, at most {WIDTH_MAX}: use fewer")
+        self.macs += rows * columns
+        if self.macs > MACS_MAX:
+            raise self.refuse(
+                operator,
+                f"with it a sample takes {self.macs} multiply-accumulates, at most {MACS_MAX}: use "
+                "fewer channels or layers",
+            )
 
     def filter_scales(self, operator: Operator, filters: Tensor) -> list[float]:
         """Return one scale for the filter, or one for each of its rows."""
         quantization = filters.quantization
         if quantization is None:
-            raise self.refuse(operator, f"filter '{filters.name}' has no quantization")
+            raise self.refuse(
+                operator,
+                f"filter '{filters.name}' has no quantization: export with full integer "
+                "quantization",
+            )
         scales = list(quantization.scales)
         rows = filters.shape[0]
         if len(scales) not in (1, rows) or (len(scales) > 1 and quantization.axis != 0):
             raise self.refuse(
                 operator,
                 f"filter '{filters.name}' has {len(scales)} scales on axis {quantization.axis}, "
-                f"expected 1, or {rows} on axis 0",
+                f"expected 1, or {rows} on axis 0: quantize filters per tensor or per output "
+                "channel",
             )
         for scale in scales:
             _check_scale(filters, scale)
         if any(quantization.zero_points):
             raise self.refuse(
-                operator, f"filter '{filters.name}' has a zero point other than 0: not symmetric"
+                operator,
+                f"filter '{filters.name}' has a zero point other than 0: export with symmetric "
+                "int8 weights",
             )
         return scales
 
@@ -475,9 +572,13 @@ class _Deriver:
         if key not in self.lines:
             name = self.graph.tensors[operator.inputs[0]].name
             if taps > FIELD_MAX or dilation > FIELD_MAX:
-                raise self.refuse(operator, f"kernel {taps}, dilation {dilation}: too large")
+                raise self.refuse(
+                    operator,
+                    f"kernel {taps} with dilation {dilation}, at most {FIELD_MAX} each: use a "
+                    "shorter kernel or a smaller dilation",
+                )
             column = self.new_vector(taps * newest.width, name)
-            self.steps.append(Taps(name, column, newest, taps, dilation, zero_point))
+            self.append(Taps(name, column, newest, taps, dilation, zero_point))
             self.lines[key] = column
         return self.lines[key]
 
@@ -496,7 +597,8 @@ class _Deriver:
             tensor = self.constant(operator, 2, "INT32")
             if tensor.shape != (rows,):
                 raise self.refuse(
-                    operator, f"bias '{tensor.name}' of shape {tensor.shape}, expected ({rows},)"
+                    operator,
+                    f"bias '{tensor.name}' of shape {tensor.shape}, expected ({rows},); {_EXPORT}",
                 )
             bias = tensor.array().astype(np.int64)
         # |x - zero_point| is at most 255. With this bound the folded sums cannot overflow either.
@@ -505,15 +607,15 @@ class _Deriver:
         if worst > arithmetic.INT32_MAX:
             raise self.refuse(
                 operator,
-                f"the accumulator can reach {worst}, more than 32 bits hold; the bias or the "
-                "scales are wrong",
+                f"the accumulator can reach {worst}, more than 32 bits hold: its bias or its "
+                f"input's scale is wrong; {_CALIBRATE}",
             )
         folded = bias - zero_in * weights.astype(np.int64).sum(axis=1)
         output = self.graph.tensors[operator.outputs[0]]
         zero_out = self.scale_of(output)[1]
         multipliers = tuple(self.multiplier(operator, factor) for factor in factors)
         view = self.new_vector(rows, output.name)
-        self.steps.append(
+        self.append(
             Conv(
                 output.name,
                 view,
@@ -530,19 +632,32 @@ class _Deriver:
     def activated(self, operator: Operator, view: View) -> View:
         """Append the fused activation of `operator`, if it has one, as a table."""
         output = self.graph.tensors[operator.outputs[0]]
-        limits = arithmetic.activation_range(self.activation(operator), *self.scale_of(output))
+        activation = self.activation(operator)
+        self.check_bound(operator, output, activation)
+        limits = arithmetic.activation_range(activation, *self.scale_of(output))
         if limits == (arithmetic.INT8_MIN, arithmetic.INT8_MAX):
             return view
         result = self.new_vector(view.width, output.name)
-        self.steps.append(Lookup(output.name, result, view, arithmetic.clamp_table(*limits)))
+        self.append(Lookup(output.name, result, view, arithmetic.clamp_table(*limits)))
         return result
 
-    def multiplier(self, operator: Operator, factor: float) -> Multiplier:
-        multiplier = arithmetic.quantize_multiplier(factor)
-        if multiplier.shift > 30:
+    def check_bound(self, operator: Operator, tensor: Tensor, activation: Activation) -> None:
+        """Refuse a scale at which the bound of an activation leaves the kernel's 32 bits."""
+        scale, _ = self.scale_of(tensor)
+        if activation in ("RELU6", "RELU_N1_TO_1") and scale < SMALLEST_BOUNDED_SCALE:
             raise self.refuse(
                 operator,
-                f"its scales differ by a factor of {factor:.3g}, more than the kernel's 2**30",
+                f"'{tensor.name}' has scale {scale:.3g}, too fine for the bound of {activation}; "
+                f"{_CALIBRATE}",
+            )
+
+    def multiplier(self, operator: Operator, factor: float) -> Multiplier:
+        # 2**30 is the largest shift; the comparison also stops a product that became infinite.
+        if factor >= 2.0**30 or (multiplier := arithmetic.quantize_multiplier(factor)).shift > 30:
+            raise self.refuse(
+                operator,
+                f"its scales differ by a factor of {factor:.3g}, more than the kernel's 2**30; "
+                f"{_CALIBRATE}",
             )
         return multiplier
 
@@ -554,7 +669,8 @@ class _Deriver:
         if a.channels != b.channels:
             raise self.refuse(
                 operator,
-                f"operands of {a.channels} and {b.channels} channels: no broadcasting",
+                f"operands of {a.channels} and {b.channels} channels, expected as many: widen one "
+                "by a 1x1 CONV_2D",
             )
         if a.length != b.length:
             raise self.refuse(
@@ -582,10 +698,10 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"its scales {qa.scale:.3g}, {qb.scale:.3g} and {out.scale:.3g} differ by more "
-                "than the kernel's 2**19",
+                f"than the kernel's 2**19; {_CALIBRATE}",
             )
         view = self.new_vector(a.channels, out.name)
-        self.steps.append(
+        self.append(
             Add(
                 out.name,
                 view,
@@ -607,7 +723,7 @@ class _Deriver:
         multiplier = self.multiplier(operator, qa.scale * qb.scale / out.scale)
         a, b = self.pair(operator)
         view = self.new_vector(a.channels, out.name)
-        self.steps.append(
+        self.append(
             Mul(
                 out.name,
                 view,
@@ -638,25 +754,31 @@ class _Deriver:
                 raise self.refuse(
                     operator,
                     f"output scale {scale_out} and zero point {zero_out}, expected {expected[0]} "
-                    f"and {expected[1]}",
+                    f"and {expected[1]}, the kernel's own; {_EXPORT}",
                 )
             if not 2.0**-27 <= scale <= 2.0**27:
-                raise self.refuse(operator, f"input scale {scale:.3g} is out of the kernel's range")
+                raise self.refuse(
+                    operator,
+                    f"'{tensor_in.name}' has scale {scale:.3g}, expected 2**-27 to 2**27; "
+                    f"{_CALIBRATE}",
+                )
             make = arithmetic.tanh_table if operator.kind == "TANH" else arithmetic.logistic_table
             table = make(scale, zero_point)
         elif operator.kind == "RELU6":
             if (scale, zero_point) != (scale_out, zero_out):
                 raise self.refuse(
                     operator,
-                    "output quantization differs from the input's, which the kernel ignores",
+                    "output quantization differs from the input's, which the kernel ignores; "
+                    f"{_EXPORT}",
                 )
+            self.check_bound(operator, tensor_in, "RELU6")
             table = arithmetic.relu6_table(scale, zero_point)
         else:
             self.multiplier(operator, scale / scale_out)
             low = zero_out if operator.kind == "RELU" else arithmetic.INT8_MIN
             table = arithmetic.requantize_table(scale, zero_point, scale_out, zero_out, low)
         view = self.new_vector(source.channels, tensor_out.name)
-        self.steps.append(Lookup(tensor_out.name, view, source.view, table))
+        self.append(Lookup(tensor_out.name, view, source.view, table))
         self.define(operator, 0, Sequence(view, source.time_axis, source.length, source.lookback))
 
     # --- renaming ----------------------------------------------------------------------------
@@ -683,7 +805,8 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"from {self.graph.tensors[operator.inputs[0]].shape} to {tensor.shape} mixes time "
-                "and channels; only renaming axes is supported",
+                "and channels; only renaming axes is supported: crop to the newest "
+                "sample before flattening",
             )
         self.define(operator, 0, Sequence(source.view, axis, source.length, source.lookback))
 
@@ -701,7 +824,7 @@ class _Deriver:
             )
         first, stop = ranges[-1]
         if begin >= end or first >= stop:
-            raise self.refuse(operator, f"it takes nothing of shape {shape}")
+            raise self.refuse(operator, f"it takes nothing of shape {shape}: keep a sample or more")
         if dropped[-1]:
             raise self.refuse(operator, "it drops the channel axis; keep it with length 1")
         view = source.view.part(first, stop - first)
@@ -716,9 +839,15 @@ class _Deriver:
         shape = self.graph.tensors[operator.inputs[0]].shape
         begin, end, strides = (self.integers(operator, i) for i in (1, 2, 3))
         if not len(begin) == len(end) == len(strides) == len(shape):
-            raise self.refuse(operator, f"its ranges do not cover the axes of shape {shape}")
-        if operator.option("EllipsisMask") or operator.option("NewAxisMask"):
-            raise self.refuse(operator, "ellipsis and new axes are not supported")
+            raise self.refuse(
+                operator, f"its ranges do not cover the axes of shape {shape}: give one for each"
+            )
+        if any(operator.option(name) for name in ("EllipsisMask", "NewAxisMask", "Offset")):
+            raise self.refuse(
+                operator,
+                "ellipsis, new axes and ends relative to the begin are not supported: write every "
+                "axis' range out",
+            )
         ranges, dropped = [], []
         for axis, size in enumerate(shape):
             bit = 1 << axis
@@ -732,7 +861,9 @@ class _Deriver:
             if drop:
                 stop = first + 1
             elif strides[axis] != 1:
-                raise self.refuse(operator, f"stride {strides[axis]}, expected 1")
+                raise self.refuse(
+                    operator, f"stride {strides[axis]}, expected 1: keep every sample"
+                )
             ranges.append((first, stop))
             dropped.append(drop)
         self.cut(operator, ranges, dropped)
@@ -743,12 +874,17 @@ class _Deriver:
         shape = self.graph.tensors[operator.inputs[0]].shape
         begin, sizes = self.integers(operator, 1), self.integers(operator, 2)
         if not len(begin) == len(sizes) == len(shape):
-            raise self.refuse(operator, f"its ranges do not cover the axes of shape {shape}")
+            raise self.refuse(
+                operator, f"its ranges do not cover the axes of shape {shape}: give one for each"
+            )
         ranges = []
         for axis, length in enumerate(shape):
             stop = length if sizes[axis] == -1 else begin[axis] + sizes[axis]
             if not 0 <= begin[axis] < stop <= length:
-                raise self.refuse(operator, f"it takes {begin[axis]}:{stop} of axis {axis}")
+                raise self.refuse(
+                    operator,
+                    f"it takes {begin[axis]}:{stop} of axis {axis}, expected a part of 0:{length}",
+                )
             ranges.append((begin[axis], stop))
         self.cut(operator, ranges, [False] * len(shape))
 
@@ -760,14 +896,19 @@ class _Deriver:
         axes = self.integers(operator, axis_operand)
         count = len(operator.outputs)
         if len(axes) != 1 or axes[0] not in (-1, len(shape) - 1):
-            raise self.refuse(operator, f"it splits axis {axes}, expected the channels (-1)")
+            found = axes[0] if len(axes) == 1 else f"list of {len(axes)}"
+            raise self.refuse(operator, f"it splits axis {found}, expected the channels (-1)")
         if widths is None:
             widths = [source.channels // count] * count
         elif -1 in widths:
             rest = source.channels - sum(width for width in widths if width != -1)
             widths = [rest if width == -1 else width for width in widths]
         if len(widths) != count or sum(widths) != source.channels or min(widths) < 1:
-            raise self.refuse(operator, f"{source.channels} channels do not split into {widths}")
+            raise self.refuse(
+                operator,
+                f"{source.channels} channels do not split into its {count} parts: make the parts' "
+                "widths add up",
+            )
         offset = 0
         for position, width in enumerate(widths):
             view = source.view.part(offset, width)
@@ -795,17 +936,22 @@ class _Deriver:
                 operator, f"it joins axis {operator.option('Axis')}, expected the channels (-1)"
             )
         if self.activation(operator) != "NONE":
-            raise self.refuse(operator, "a fused activation is not supported")
+            raise self.refuse(
+                operator, "a fused activation is not supported: apply it as an operator of its own"
+            )
         expected = self.scale_of(tensor)
         for index in operator.inputs:
             part = self.graph.tensors[index]
             if self.scale_of(part) != expected:
                 raise self.refuse(
                     operator,
-                    f"'{part.name}' has another quantization than the result: parts must share one",
+                    f"'{part.name}' has another quantization than the result: parts must share "
+                    "one; requantize them with QUANTIZE",
                 )
         if len({part.length for part in parts}) != 1:
-            raise self.refuse(operator, "its parts differ in length: crop the oldest samples")
+            raise self.refuse(
+                operator, "its parts differ in length: crop the oldest samples of the longer"
+            )
         view = self.side_by_side(tensor.name, [part.view for part in parts])
         first = parts[0]
         lookback = max(part.lookback for part in parts)
@@ -820,5 +966,6 @@ def _position(value: int, size: int) -> int:
 def _check_scale(tensor: Tensor, scale: float) -> None:
     if not math.isfinite(scale) or scale < FLOAT32_SMALLEST_NORMAL:
         raise UnsupportedModelError(
-            f"tensor '{tensor.name}' has scale {scale}: expected a positive, finite, normal number"
+            f"tensor '{tensor.name}' has scale {scale}: expected a positive, finite, normal "
+            f"number; {_CALIBRATE}"
         )

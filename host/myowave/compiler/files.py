@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from myowave.compiler.graph import FILE_BYTES_MAX
 from myowave.errors import ModelError
 
 
@@ -30,7 +31,9 @@ def read_model(path: Path) -> tuple[bytes, Mapping[str, Any] | None]:
         card, tflite = load_model_dir(path)
         return tflite, card.to_json()
     try:
-        tflite = path.read_bytes()
+        with path.open("rb") as file:
+            # Not more than can be a model: one byte over the limit is enough to refuse the rest.
+            tflite = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ModelError(
             f"{path}: {error.strerror}, expected a .tflite file or a model directory"
@@ -42,7 +45,7 @@ def _card_beside(path: Path, tflite: bytes) -> Mapping[str, Any] | None:
     """Return the card next to a lone `.tflite` if it is that file's; a stranger's is no error."""
     try:
         card = json.loads((path.parent / "model.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     digest = hashlib.sha256(tflite).hexdigest()
     return card if isinstance(card, dict) and card.get("tflite_sha256") == digest else None

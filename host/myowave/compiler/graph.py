@@ -5,6 +5,7 @@ operators with their options. Every index is checked here once, so that later st
 references without looking.
 """
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,17 @@ from myowave.errors import ModelError, UnsupportedModelError
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
-# A network this project is for has some hundred of each; the limit stops a corrupt count early.
-ENTRIES_MAX = 100_000
+# Limits that no network for a microcontroller comes near. They bound the time and memory that a
+# file, however corrupt or malicious, can cost.
+FILE_BYTES_MAX = 16 << 20
+ENTRIES_MAX = 10_000  # tensors, operators, buffers: such a network has some hundred of each
+AXES_MAX = 8
+VALUES_MAX = 1 << 26  # of one tensor
+NAME_MAX = 100
+# Vectors of a file may point to the same bytes, so small files can claim to be huge. A converter
+# stores every vector once: what is read adds up to less than the file.
+OVERLAP_MAX = 2
+_AGAIN = "copy the file again, or export it again"
 
 Option = int | tuple[int, ...]
 
@@ -61,6 +71,7 @@ _OPTIONS: dict[str, tuple[str, dict[str, int], tuple[str, ...]]] = {
             "EllipsisMask": 0,
             "NewAxisMask": 0,
             "ShrinkAxisMask": 0,
+            "Offset": 0,
         },
         (),
     ),
@@ -171,14 +182,19 @@ def read_graph(content: bytes) -> Graph:
     UnsupportedModelError
         If it is one, but of a form no streaming network has (several subgraphs, external data).
     """
-    if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
-        found = content[4:8]
-        raise ModelError(
-            f"not a .tflite file: expected the identifier {FILE_IDENTIFIER!r} at byte 4, "
-            f"found {found!r} ({len(content)} bytes)"
+    if len(content) > FILE_BYTES_MAX:
+        raise UnsupportedModelError(
+            f"the file holds more than {FILE_BYTES_MAX >> 20} MiB, more than any network for a "
+            "microcontroller: expected the int8 .tflite of a small model"
         )
+    if len(content) < 8 or content[4:8] != FILE_IDENTIFIER:
+        raise ModelError(
+            f"not a .tflite file: expected the identifier {FILE_IDENTIFIER!r} at byte 4, found "
+            f"{content[4:8]!r} ({len(content)} bytes); give the file that TFLite's converter wrote"
+        )
+    reader = _Reader(content)
     try:
-        graph = _read(content)
+        graph = reader.read()
     except (
         struct.error,
         IndexError,
@@ -190,171 +206,250 @@ def read_graph(content: bytes) -> Graph:
     ) as error:
         # The generated readers index the buffer as they go: an offset outside raises one of these.
         raise ModelError(
-            f".tflite file of {len(content)} bytes is truncated or corrupt: "
-            f"an offset inside it leads nowhere ({type(error).__name__})"
+            f"the .tflite file is truncated or corrupt: {reader.where} leads outside its "
+            f"{len(content)} bytes; {_AGAIN}"
         ) from error
     _check_structure(graph)
     return graph
 
 
-def _count(length: int, what: str) -> range:
-    if not 0 <= length <= ENTRIES_MAX:
-        raise ModelError(f".tflite file is corrupt: it claims {length} {what}")
-    return range(length)
+class _Reader:
+    """Reads one file; `where` says what it is at, for the message about an offset that is wrong."""
 
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.where = "the root table"
+        self.unread = OVERLAP_MAX * len(content)
 
-def _read(content: bytes) -> Graph:
-    model = tflite.Model.GetRootAs(content, 0)
-    if model.Version() != SCHEMA_VERSION:
-        raise UnsupportedModelError(
-            f"TFLite schema version {model.Version()}, expected {SCHEMA_VERSION}"
+    def count(self, length: int, what: str) -> range:
+        """Return the indices of `length` tables, if that many can be meant."""
+        if not 0 <= length <= ENTRIES_MAX:
+            raise ModelError(
+                f"the .tflite file is corrupt: it claims {length} {what}, of which a network for a "
+                f"microcontroller has at most {ENTRIES_MAX}; {_AGAIN}"
+            )
+        self.where = f"the list of {what}"
+        return range(length)
+
+    def take(self, size: int) -> None:
+        """Note that `size` bytes were read."""
+        self.unread -= size
+        if self.unread < 0:
+            raise ModelError(
+                f"the .tflite file is corrupt: {self.where} shares its bytes with others, which "
+                f"add up to more than the file; {_AGAIN}"
+            )
+
+    def numbers(self, vector: NDArray[np.generic] | int) -> list[int]:
+        """Return what a generated `...AsNumpy` gives for a vector of integers: 0 if absent."""
+        if isinstance(vector, int):
+            return []
+        self.take(vector.nbytes)
+        return [int(value) for value in vector.tolist()]
+
+    def text(self, raw: bytes | None, otherwise: str) -> str:
+        """Return a string that fits a one-line message and a table's cell."""
+        self.take(len(raw or b""))
+        # A character takes up to 4 bytes.
+        decoded = (raw or b"")[: 4 * NAME_MAX + 4].decode(errors="replace") or otherwise
+        printable = "".join(c if c.isprintable() else "?" for c in decoded)
+        return printable if len(printable) <= NAME_MAX else printable[: NAME_MAX - 1] + "…"
+
+    def read(self) -> Graph:
+        model = tflite.Model.GetRootAs(self.content, 0)
+        if model.Version() != SCHEMA_VERSION:
+            raise UnsupportedModelError(
+                f"TFLite schema version {model.Version()}, expected {SCHEMA_VERSION}: export the "
+                "model again with a current converter"
+            )
+        if model.SubgraphsLength() != 1:
+            raise UnsupportedModelError(
+                f"{model.SubgraphsLength()} subgraphs, expected 1: export a plain network without "
+                "control flow or variables"
+            )
+        codes = [
+            self.read_code(model.OperatorCodes(i), i)
+            for i in self.count(model.OperatorCodesLength(), "operator codes")
+        ]
+        buffers = [
+            self.read_buffer(model.Buffers(i), i)
+            for i in self.count(model.BuffersLength(), "buffers")
+        ]
+        self.where = "the subgraph"
+        subgraph = model.Subgraphs(0)
+        tensors = tuple(
+            self.read_tensor(subgraph.Tensors(i), i, buffers)
+            for i in self.count(subgraph.TensorsLength(), "tensors")
         )
-    if model.SubgraphsLength() != 1:
-        raise UnsupportedModelError(
-            f"{model.SubgraphsLength()} subgraphs, expected 1: export a plain network without "
-            "control flow or variables"
+        operators = tuple(
+            self.read_operator(subgraph.Operators(i), i, codes)
+            for i in self.count(subgraph.OperatorsLength(), "operators")
         )
-    codes = []
-    for i in _count(model.OperatorCodesLength(), "operator codes"):
-        code = model.OperatorCodes(i)
+        self.where = "the list of inputs and outputs"
+        return Graph(
+            tensors,
+            operators,
+            tuple(self.numbers(subgraph.InputsAsNumpy())),
+            tuple(self.numbers(subgraph.OutputsAsNumpy())),
+            self.text(model.Description(), ""),
+        )
+
+    def read_code(self, code: tflite.OperatorCode, index: int) -> tuple[str, int]:
+        """Return an operator's name and version."""
+        self.where = f"operator code {index}"
         # Old files hold the operator in the deprecated 8-bit field only.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         name = _OPERATOR_NAMES.get(number, f"operator number {number}")
         if name == "CUSTOM":
-            custom = code.CustomCode()
-            name = f"CUSTOM {custom.decode(errors='replace') if custom else ''}".strip()
-        codes.append((name, code.Version()))
-    buffers: list[bytes | None] = []
-    for i in _count(model.BuffersLength(), "buffers"):
-        buffer = model.Buffers(i)
+            name = f"CUSTOM {self.text(code.CustomCode(), 'without a name')}"
+        return name, code.Version()
+
+    def read_buffer(self, buffer: tflite.Buffer, index: int) -> bytes | None:
+        """Return a constant's bytes."""
+        self.where = f"buffer {index}"
         if buffer.Offset() > 1:
-            raise UnsupportedModelError(f"buffer {i} lies outside the flatbuffer: not supported")
-        if buffer.DataLength() > len(content):
-            raise ModelError(f".tflite file is corrupt: buffer {i} is longer than the file")
-        buffers.append(buffer.DataAsNumpy().tobytes() if buffer.DataLength() else None)
-    subgraph = model.Subgraphs(0)
-    tensors = tuple(
-        _read_tensor(subgraph.Tensors(i), i, buffers)
-        for i in _count(subgraph.TensorsLength(), "tensors")
-    )
-    operators = tuple(
-        _read_operator(subgraph.Operators(i), codes)
-        for i in _count(subgraph.OperatorsLength(), "operators")
-    )
-    description = model.Description()
-    return Graph(
-        tensors,
-        operators,
-        tuple(subgraph.Inputs(i) for i in _count(subgraph.InputsLength(), "inputs")),
-        tuple(subgraph.Outputs(i) for i in _count(subgraph.OutputsLength(), "outputs")),
-        description.decode(errors="replace") if description else "",
-    )
+            raise UnsupportedModelError(
+                f"buffer {index} lies outside the flatbuffer, as in files of more than 2 GB: "
+                "export a small model"
+            )
+        if not buffer.DataLength():
+            return None
+        data = buffer.DataAsNumpy()
+        self.take(data.nbytes)
+        return bytes(data.tobytes())
 
+    def read_tensor(self, tensor: tflite.Tensor, index: int, buffers: list[bytes | None]) -> Tensor:
+        """Return a tensor with its constant value, if it has one."""
+        self.where = f"tensor {index}"
+        name = self.text(tensor.Name(), f"tensor {index}")
+        self.where = f"tensor '{name}'"
+        parameters = tensor.Quantization()
+        quantization = None
+        if parameters is not None and parameters.ScaleLength():
+            stored = parameters.ScaleAsNumpy()
+            self.take(stored.nbytes)
+            scales = tuple(float(scale) for scale in stored.tolist())
+            zeros = tuple(self.numbers(parameters.ZeroPointAsNumpy()))
+            quantization = Quantization(
+                scales, zeros or (0,) * len(scales), parameters.QuantizedDimension()
+            )
+        shape = tuple(self.numbers(tensor.ShapeAsNumpy()))
+        signature = self.numbers(tensor.ShapeSignatureAsNumpy())
+        if len(shape) > AXES_MAX:
+            raise UnsupportedModelError(
+                f"tensor '{name}' has {len(shape)} axes: expected (1, time, 1, channels)"
+            )
+        if min((*shape, *signature), default=0) < 0:
+            raise UnsupportedModelError(
+                f"tensor '{name}' has a dynamic shape: export with a static batch of 1 and a fixed "
+                "window"
+            )
+        if math.prod(shape) > VALUES_MAX:
+            raise UnsupportedModelError(
+                f"tensor '{name}' of shape {shape} has more than {VALUES_MAX} values: export with "
+                "a window as short as the receptive field"
+            )
+        if tensor.Sparsity() is not None:
+            raise UnsupportedModelError(
+                f"tensor '{name}' is stored as a sparse matrix: export with dense weights"
+            )
+        buffer = tensor.Buffer()
+        if buffer >= len(buffers):
+            raise ModelError(
+                f"the .tflite file is corrupt: {self.where} is in buffer {buffer}, there are "
+                f"{len(buffers)}; {_AGAIN}"
+            )
+        kind = _TYPE_NAMES.get(tensor.Type(), f"type number {tensor.Type()}")
+        return Tensor(name, shape, kind, quantization, buffers[buffer])
 
-def _read_tensor(tensor: tflite.Tensor, index: int, buffers: list[bytes | None]) -> Tensor:
-    raw_name = tensor.Name()
-    # A name ends up in one-line messages and in C comments: keep it short and printable.
-    decoded = raw_name.decode(errors="replace") if raw_name else f"tensor {index}"
-    name = "".join(c if c.isprintable() else "?" for c in decoded)[:120]
-    parameters = tensor.Quantization()
-    quantization = None
-    if parameters is not None and parameters.ScaleLength():
-        scales = tuple(
-            float(parameters.Scale(j)) for j in _count(parameters.ScaleLength(), "scales")
-        )
-        zeros = tuple(
-            int(parameters.ZeroPoint(j))
-            for j in _count(parameters.ZeroPointLength(), "zero points")
-        )
-        quantization = Quantization(
-            scales, zeros or (0,) * len(scales), parameters.QuantizedDimension()
-        )
-    if any(
-        tensor.ShapeSignature(j) < 0 for j in _count(tensor.ShapeSignatureLength(), "dimensions")
-    ):
-        raise UnsupportedModelError(
-            f"tensor '{name}' has a dynamic shape: export with a static batch of 1 and a fixed "
-            "window"
-        )
-    shape = tuple(int(tensor.Shape(j)) for j in _count(tensor.ShapeLength(), "dimensions"))
-    return Tensor(
-        name,
-        shape,
-        _TYPE_NAMES.get(tensor.Type(), f"type number {tensor.Type()}"),
-        quantization,
-        buffers[tensor.Buffer()] if tensor.Buffer() >= 0 else None,
-    )
-
-
-def _read_operator(operator: tflite.Operator, codes: list[tuple[str, int]]) -> Operator:
-    index = operator.OpcodeIndex()
-    if not 0 <= index < len(codes):
-        raise IndexError
-    kind, version = codes[index]
-    inputs = tuple(int(operator.Inputs(i)) for i in _count(operator.InputsLength(), "inputs"))
-    outputs = tuple(int(operator.Outputs(i)) for i in _count(operator.OutputsLength(), "outputs"))
-    options: dict[str, Option] = {}
-    table = operator.BuiltinOptions()
-    if kind in _OPTIONS and table is not None:
-        class_name, scalars, vectors = _OPTIONS[kind]
-        if operator.BuiltinOptionsType() != _OPTIONS_CODES[class_name]:
-            raise ModelError(f".tflite file is corrupt: {kind} holds another operator's options")
-        reader = getattr(tflite, class_name)()
-        reader.Init(table.Bytes, table.Pos)
-        for name in scalars:
-            options[name] = int(getattr(reader, name)())
-        for name in vectors:
-            length = getattr(reader, name + "Length")()
-            options[name] = tuple(int(getattr(reader, name)(j)) for j in _count(length, name))
-    return Operator(kind, inputs, outputs, options, version)
+    def read_operator(
+        self, operator: tflite.Operator, index: int, codes: list[tuple[str, int]]
+    ) -> Operator:
+        """Return an operator with the options the compiler knows."""
+        self.where = f"operator {index}"
+        code = operator.OpcodeIndex()
+        if code >= len(codes):
+            raise ModelError(
+                f"the .tflite file is corrupt: {self.where} uses operator code {code}, there are "
+                f"{len(codes)}; {_AGAIN}"
+            )
+        kind, version = codes[code]
+        self.where = f"operator {index} ({kind})"
+        inputs = tuple(self.numbers(operator.InputsAsNumpy()))
+        outputs = tuple(self.numbers(operator.OutputsAsNumpy()))
+        options: dict[str, Option] = {}
+        table = operator.BuiltinOptions()
+        if kind in _OPTIONS and table is not None:
+            class_name, scalars, vectors = _OPTIONS[kind]
+            if operator.BuiltinOptionsType() != _OPTIONS_CODES[class_name]:
+                raise ModelError(
+                    f"the .tflite file is corrupt: {self.where} holds another operator's options; "
+                    f"{_AGAIN}"
+                )
+            reader = getattr(tflite, class_name)()
+            reader.Init(table.Bytes, table.Pos)
+            for name in scalars:
+                options[name] = int(getattr(reader, name)())
+            for name in vectors:
+                options[name] = tuple(self.numbers(getattr(reader, name + "AsNumpy")()))
+        return Operator(kind, inputs, outputs, options, version)
 
 
 def _check_structure(graph: Graph) -> None:
     """Check indices, that values exist before use, and that constants fill their shapes."""
     known = set()
     for i, tensor in enumerate(graph.tensors):
-        if any(n < 0 for n in tensor.shape):
-            raise UnsupportedModelError(
-                f"tensor '{tensor.name}' has shape {tensor.shape}: expected a static shape"
-            )
         if tensor.data is None:
             continue
         known.add(i)
         dtype = DTYPES.get(tensor.type)
-        # Python's integers do not overflow, a corrupt shape can only be too large.
-        elements = 1
-        for n in tensor.shape:
-            elements *= n
-        if dtype is not None and elements * np.dtype(dtype).itemsize != len(tensor.data):
+        if dtype is None:
+            continue
+        expected = math.prod(tensor.shape) * np.dtype(dtype).itemsize
+        if expected != len(tensor.data):
             raise ModelError(
                 f"constant '{tensor.name}' of shape {tensor.shape} and type {tensor.type} holds "
-                f"{len(tensor.data)} bytes, expected {elements * np.dtype(dtype).itemsize}"
+                f"{len(tensor.data)} bytes, expected {expected}; {_AGAIN}"
             )
-    for i in (*graph.inputs, *graph.outputs):
-        if not 0 <= i < len(graph.tensors):
-            raise ModelError(f".tflite file is corrupt: no tensor {i}")
+    for role, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        for i in indices:
+            if not 0 <= i < len(graph.tensors):
+                raise ModelError(
+                    f"the .tflite file is corrupt: its {role} is tensor {i}, there are "
+                    f"{len(graph.tensors)}; {_AGAIN}"
+                )
     for i in graph.inputs:
-        if i in known:
-            raise ModelError(f"input '{graph.tensors[i].name}' holds a constant")
+        if graph.tensors[i].constant:
+            raise ModelError(
+                f"input '{graph.tensors[i].name}' holds a constant, expected a tensor that is fed "
+                f"at run time; {_AGAIN}"
+            )
         known.add(i)
     for position, operator in enumerate(graph.operators):
         where = f"operator {position} ({operator.kind})"
         for i in operator.inputs:
             if not -1 <= i < len(graph.tensors):
-                raise ModelError(f"{where} reads tensor {i}, which does not exist")
+                raise ModelError(f"{where} reads tensor {i}, which does not exist; {_AGAIN}")
             if i >= 0 and i not in known:
                 raise ModelError(
-                    f"{where} reads '{graph.tensors[i].name}' before any operator computes it"
+                    f"{where} reads '{graph.tensors[i].name}' before any operator computes it: "
+                    "operators must stand in the order they run in, without cycles; export it "
+                    "again with TFLite's converter"
                 )
         for i in operator.outputs:
             if not 0 <= i < len(graph.tensors):
-                raise ModelError(f"{where} writes tensor {i}, which does not exist")
+                raise ModelError(f"{where} writes tensor {i}, which does not exist; {_AGAIN}")
             if i in known:
-                raise ModelError(f"{where} writes '{graph.tensors[i].name}', which has a value")
+                raise ModelError(
+                    f"{where} writes '{graph.tensors[i].name}', which has a value already: every "
+                    "tensor is computed once; export it again with TFLite's converter"
+                )
             known.add(i)
     for i in graph.outputs:
         if i not in known:
-            raise ModelError(f"output '{graph.tensors[i].name}' is computed by no operator")
+            raise ModelError(
+                f"output '{graph.tensors[i].name}' is computed by no operator; {_AGAIN}"
+            )
 
 
 def write_graph(graph: Graph) -> bytes:
