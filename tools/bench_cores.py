@@ -1,0 +1,101 @@
+"""What the engine costs every emulated core, and what others were found to cost there."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from myowave.compiler.reference import REFERENCES, reference_network
+from myowave.cortex import CORES, Measurement, measure
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A figure this benchmark does not measure.
+
+    Attributes
+    ----------
+    what : str
+        What ran, and how.
+    instructions_per_sample : float
+    arena_kb : float
+        RAM of the runtime's arena, as it was quoted.
+    network, core : str
+        The same as those of the rows it stands beside.
+    source : str
+    """
+
+    what: str
+    instructions_per_sample: float
+    arena_kb: float
+    network: str = "R"
+    core: str = "cortex-m4"
+    source: str = "quoted, measured separately, same core and network"
+
+
+# tflite-micro on an emulated Cortex-M4F under QEMU `-icount shift=0`, as the engine is counted.
+QUOTED = (
+    Quoted("tflite-micro, whole window, reference kernels", 131.4e6, 50.5),
+    Quoted("tflite-micro, whole window, CMSIS-NN", 74.9e6, 50.6),
+    Quoted("tflite-micro, streaming through resource variables, CMSIS-NN", 340e3, 36.1),
+)
+
+
+def measure_cores(
+    names: Sequence[str] = tuple(REFERENCES),
+    cores: Sequence[str] = CORES,
+    progress: Callable[[str], None] = print,
+) -> list[Row]:
+    """Measure reference networks on cores; return a row each, as `core_row` makes it."""
+    rows = []
+    for name in names:
+        tflite = reference_network(name)
+        for core in cores:
+            progress(f"  {name} on {core}")
+            rows.append(core_row(name, measure(tflite, core)))
+    return rows
+
+
+def core_row(network: str, figures: Measurement) -> Row:
+    """Return the figures of one network on one core as plain values."""
+    per_mac = figures.instructions_per_sample / max(figures.macs_per_sample, 1)
+    return {"network": network, **asdict(figures), "instructions_per_mac": per_mac}
+
+
+def quoted_rows() -> list[Row]:
+    """Return the fixed reference as plain values."""
+    return [asdict(quoted) for quoted in QUOTED]
+
+
+def cores_table(rows: Sequence[Row], quoted: Sequence[Row] = ()) -> Table:
+    """Return one table of measured rows and, below them, quoted ones."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("runtime", "network", "core"):
+        table.add_column(name)
+    for name in ("instructions", "a MAC", "state", "code", "weights and tables"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            "MyoWave engine",
+            row["network"],
+            row["core"],
+            f"{row['instructions_per_sample']:,.0f}",
+            f"{row['instructions_per_mac']:.2f}",
+            *(f"{row[key]:,}" for key in ("state_bytes", "code_bytes", "model_bytes")),
+        )
+    for row in quoted:
+        table.add_row(
+            f"{row['what']} *",
+            row["network"],
+            row["core"],
+            f"{row['instructions_per_sample']:,.0f}",
+            "",
+            f"{row['arena_kb']:.1f} KB",
+        )
+    if quoted:
+        table.caption = f"* {quoted[0]['source']}; the state is the runtime's arena"
+        table.caption_justify = "left"
+    return table
