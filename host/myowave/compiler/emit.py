@@ -42,7 +42,12 @@ IDENTITY = clamp_table(INT8_MIN, INT8_MAX)
 
 
 def compile_model(
-    tflite: Path, out: Path, card: Mapping[str, Any] | None = None, *, optimize: Optimize = True
+    tflite: Path,
+    out: Path,
+    card: Mapping[str, Any] | None = None,
+    *,
+    optimize: Optimize = True,
+    state_limit_bytes: int | None = None,
 ) -> Plan:
     """Compile a `.tflite` file into `model_data.h`, `model_data.c` and `plan.json`.
 
@@ -57,7 +62,7 @@ def compile_model(
     card : mapping, optional
         The model card (content of `model.json`). With one, `mw_model_info` is emitted: what a
         device says about its network.
-    optimize : bool or collection of str
+    optimize, state_limit_bytes
         As for `load_plan`.
 
     Returns
@@ -70,9 +75,16 @@ def compile_model(
     ModelError
         If the file is not a `.tflite` file or the card belongs to another one.
     UnsupportedModelError
-        If the engine cannot stream the network.
+        If the engine cannot stream the network, or it needs more state than the limit.
     """
-    return compile_tflite(tflite.read_bytes(), out, card, name=str(tflite), optimize=optimize)
+    return compile_tflite(
+        tflite.read_bytes(),
+        out,
+        card,
+        name=str(tflite),
+        optimize=optimize,
+        state_limit_bytes=state_limit_bytes,
+    )
 
 
 def compile_tflite(
@@ -82,10 +94,11 @@ def compile_tflite(
     *,
     name: str = "model",
     optimize: Optimize = True,
+    state_limit_bytes: int | None = None,
 ) -> Plan:
     """Compile as `compile_model` does, from a file's content; `name` is for messages."""
     try:
-        plan = load_plan(tflite, optimize=optimize)
+        plan = load_plan(tflite, optimize=optimize, state_limit_bytes=state_limit_bytes)
         header, source = emit(plan, card)
     except ModelError as error:
         raise type(error)(f"{name}: {error}") from error

@@ -274,7 +274,7 @@ class Plan:
             for step in self.steps
             if isinstance(step, Conv)
         )
-        return max(end + BLOCK, *reads)
+        return max((end + BLOCK, *reads))
 
     @property
     def scratch_bytes(self) -> int:

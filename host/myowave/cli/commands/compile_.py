@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from myowave.cli.output import JsonFile, console, write_json
@@ -32,6 +33,14 @@ def compile_command(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the C tables.")
     ],
+    state_limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            min=1,
+            help="Refuse a network that needs more state (RAM) than this.",
+        ),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Compile and print the plan."""
@@ -41,10 +50,12 @@ def compile_command(
     from myowave.compiler.plan import describe
 
     tflite, card = read_model(model)
-    plan = compile_tflite(tflite, output, card, name=str(model))
+    plan = compile_tflite(tflite, output, card, name=str(model), state_limit_bytes=state_limit)
     table = Table("step", "tensor", "inputs", "shape", "MACs", "state", box=None)
     for kind, name, reads, shape, macs, state in describe(plan):
-        table.add_row(kind, name, reads, shape, str(macs or ""), str(state or ""))
+        # A tensor may be called anything, brackets too.
+        cells = (kind, name, reads, shape, str(macs or ""), str(state or ""))
+        table.add_row(*map(escape, cells))
     console.print(table)
     console.print(
         f"{plan.n_inputs} inputs, {plan.n_outputs} outputs, receptive field "
@@ -53,7 +64,8 @@ def compile_command(
         + f"; {plan.macs} MACs a sample, {plan.state_bytes} bytes of state",
         soft_wrap=True,
     )
-    console.print(f"written: {output / 'model_data.h'}, model_data.c, plan.json", soft_wrap=True)
+    written = escape(f"written: {output / 'model_data.h'}, model_data.c, plan.json")
+    console.print(written, soft_wrap=True)
     if card is None:
         console.print("no model card beside it: the tables hold the network only")
     if json_file is not None:
