@@ -4,7 +4,7 @@
  *
  * Chosen here and nowhere else, at compile time: a form takes the kernels it has of its own and the
  * portable ones for the rest. The DSP form serves Cortex-M4, M7 and M33, the Helium form M55 and
- * M85, the SSE2 form x86 hosts; MW_KERNELS_PORTABLE turns all off. The portable kernels are the
+ * M85, SSE2 and AVX2 x86 hosts; MW_KERNELS_PORTABLE turns all off. The portable kernels are the
  * specification; tests compare the others with them bit for bit. Private to mw_engine.c. */
 #ifndef MW_KERNELS_H
 #define MW_KERNELS_H
@@ -44,6 +44,9 @@ static inline int32_t mw_clamp8(int32_t x) {
 #include "mw_kernels_dsp.h"
 #elif defined(__SSE2__)
 #include "mw_kernels_sse2.h"
+#ifdef __AVX2__
+#include "mw_kernels_avx2.h"
+#endif
 #endif
 #include "mw_kernels_portable.h"
 

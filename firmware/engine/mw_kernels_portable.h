@@ -72,7 +72,7 @@ static inline const mw_weight *mw_dot_block(const mw_value *x, const mw_weight *
             sum3 += x0 * weights[6];
             sum3 += x1 * weights[7];
             x += MW_COLUMN_GROUP;
-            weights += MW_COLUMN_GROUP * MW_BLOCK;
+            weights += (size_t)MW_COLUMN_GROUP * MW_BLOCK;
         }
     } while (x != end);
     sums[0] = sum0;

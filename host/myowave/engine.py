@@ -34,25 +34,33 @@ size_t mw_native_engine_bytes(void);
 size_t mw_native_state_bytes(void);
 int mw_native_init(void *engine, void *state, size_t state_bytes);
 void mw_native_reset(void *engine);
-void mw_native_run(void *engine, const int8_t *in, int8_t *out, size_t samples);
+void mw_native_step(void *engine, const int8_t *in, int8_t *out);
+void mw_native_step_block(void *engine, const int8_t *in, int8_t *out, size_t samples);
 """
-_SHIM = """\
-/* Entry points of the shared library; the loop over samples stays in C. */
+# Samples a pass over the network's steps takes at most: enough to share the fixed work, few enough
+# for the vectors of all to stay in the first cache.
+BLOCK_SAMPLES = 64
+_SHIM = f"""\
+/* Entry points of the shared library. */
 #include "model_data.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-EXPORT size_t mw_native_engine_bytes(void) { return sizeof(mw_engine); }
-EXPORT size_t mw_native_state_bytes(void) { return MW_MODEL_STATE_BYTES; }
-EXPORT int mw_native_init(void *engine, void *state, size_t state_bytes) {
-  return (int)mw_engine_init((mw_engine *)engine, &mw_model_data, state, state_bytes);
-}
-EXPORT void mw_native_reset(void *engine) { mw_engine_reset((mw_engine *)engine); }
-EXPORT void mw_native_run(void *engine, const int8_t *in, int8_t *out, size_t samples) {
-  for (size_t i = 0; i < samples; ++i) {
-    mw_engine_step((mw_engine *)engine, in + i * MW_MODEL_INPUTS, out + i * MW_MODEL_OUTPUTS);
-  }
-}
+EXPORT size_t mw_native_engine_bytes(void) {{ return sizeof(mw_engine); }}
+EXPORT size_t mw_native_state_bytes(void) {{
+  return MW_MODEL_BLOCK_STATE_BYTES({BLOCK_SAMPLES}U);
+}}
+EXPORT int mw_native_init(void *engine, void *state, size_t state_bytes) {{
+  return (int)mw_engine_init_block((mw_engine *)engine, &mw_model_data, state, state_bytes,
+                                   {BLOCK_SAMPLES}U);
+}}
+EXPORT void mw_native_reset(void *engine) {{ mw_engine_reset((mw_engine *)engine); }}
+EXPORT void mw_native_step(void *engine, const int8_t *in, int8_t *out) {{
+  mw_engine_step((mw_engine *)engine, in, out);
+}}
+EXPORT void mw_native_step_block(void *engine, const int8_t *in, int8_t *out, size_t samples) {{
+  mw_engine_step_block((mw_engine *)engine, in, out, samples);
+}}
 """
 
 
@@ -112,8 +120,17 @@ class NativeEngine:
         self._lib.mw_native_reset(self._engine)
 
     def step(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Take one (channels,) int8 sample; return the (outputs,) int8 output at it."""
-        row: NDArray[np.int8] = self.run(np.asarray(x)[np.newaxis])[0]
+        """Take one (channels,) int8 sample; return the (outputs,) int8 output at it.
+
+        Raises
+        ------
+        ModelError
+            If `x` is not an int8 array of that shape.
+        """
+        x = check_input(np.asarray(x)[np.newaxis], self.n_inputs)
+        out = np.empty((1, self.n_outputs), np.int8)
+        self._lib.mw_native_step(self._engine, self._pointer(x), self._pointer(out))
+        row: NDArray[np.int8] = out[0]
         return row
 
     def run(self, x: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -126,13 +143,11 @@ class NativeEngine:
         """
         x = check_input(x, self.n_inputs)
         out = np.empty((len(x), self.n_outputs), np.int8)
-        self._lib.mw_native_run(
-            self._engine,
-            self._ffi.from_buffer("int8_t[]", x.data),
-            self._ffi.from_buffer("int8_t[]", out.data, require_writable=True),
-            len(x),
-        )
+        self._lib.mw_native_step_block(self._engine, self._pointer(x), self._pointer(out), len(x))
         return out
+
+    def _pointer(self, array: NDArray[np.int8]) -> Any:
+        return self._ffi.from_buffer("int8_t[]", array.data)
 
 
 @dataclass(frozen=True)
