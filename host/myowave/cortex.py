@@ -230,24 +230,19 @@ def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: boo
     compiler = _tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
     firmware = firmware_dir()
     port, runner = firmware / "ports" / "qemu_mps2", firmware / "ports" / "qemu_mps2_runner"
-    sources = [
-        firmware / "engine" / "mw_engine.c",
-        port / "startup.c",
-        runner / "semihost.c",
-        runner / "main.c",
-    ]
+    shared = [firmware / "engine" / "mw_engine.c", port / "startup.c", runner / "semihost.c"]
     headers = sorted([*(firmware / "engine").glob("*.h"), *port.glob("*.h"), *runner.glob("*.h")])
     header, source = emit(plan, card)
-    flags = [
-        *board["cpu_flags"],
-        *CFLAGS,
-        *(f"-D{define}" for define in board["defines"]),
-        *(["-DMW_RUNNER_COUNTS"] if counts else []),
-    ]
+    include = [f"-I{path}" for path in (firmware / "engine", port, runner)]
+    flags = [*board["cpu_flags"], *CFLAGS, *(f"-D{define}" for define in board["defines"])]
     memory = [f"-Wl,--defsym=mw_{name}={value}" for name, value in board["memory"].items()]
+    # What does not depend on the network is compiled once a core.
+    objects = [_object([compiler, *flags, *include], path, headers) for path in shared]
+    own = [*flags, *(["-DMW_RUNNER_COUNTS"] if counts else [])]
     identity = content_hash(
-        *(path.read_bytes() for path in [*sources, *headers, port / "link.ld"]),
-        *(text.encode() for text in (header, source, compiler, *flags, *LDFLAGS, *memory)),
+        *(path.read_bytes() for path in [runner / "main.c", *headers, port / "link.ld"]),
+        *(text.encode() for text in (header, source, compiler, *own, *LDFLAGS, *memory)),
+        *(path.parent.name.encode() for path in objects),
     )
     folder = build_dir("cortex") / identity
     image = _Image(folder / "runner.elf", board)
@@ -257,18 +252,41 @@ def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: boo
         work = Path(name)
         (work / "model_data.h").write_text(header)
         (work / "model_data.c").write_text(source)
-        include = [f"-I{path}" for path in (firmware / "engine", port, runner, work)]
-        objects = []
-        for path in [*sources, work / "model_data.c"]:
-            objects.append(f"{path.stem}.o")
-            _call([compiler, *flags, *include, "-c", str(path), "-o", objects[-1]], work)
+        # Beside the image lie the objects it is made of, for those who measure them.
+        for path in objects:
+            shutil.copy(path, work)
+            shutil.copy(path.with_suffix(".su"), work)
+        for path in (runner / "main.c", work / "model_data.c"):
+            _compile([compiler, *own, *include, f"-I{work}"], path, work)
         link = [compiler, *board["cpu_flags"], *LDFLAGS, *memory, "-T", str(port / "link.ld")]
-        _call([*link, *objects, "-o", "runner.elf"], work)
-        folder.mkdir(exist_ok=True)
-        # The image goes last: whoever sees it sees the rest.
-        for path in sorted(work.iterdir(), key=lambda path: path.name == "runner.elf"):
-            path.replace(folder / path.name)
+        _call([*link, *sorted(path.name for path in work.glob("*.o")), "-o", "runner.elf"], work)
+        _move_all(work, folder, last="runner.elf")
     return image
+
+
+def _object(command: list[str], source: Path, headers: list[Path]) -> Path:
+    """Return the object file of a source and its stack report beside it, compiled if need be."""
+    identity = content_hash(
+        *(path.read_bytes() for path in [source, *headers]), *(part.encode() for part in command)
+    )
+    folder = build_dir("cortex", "objects") / identity
+    target = folder / f"{source.stem}.o"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+            _compile(command, source, Path(name))
+            _move_all(Path(name), folder, last=target.name)
+    return target
+
+
+def _compile(command: list[str], source: Path, folder: Path) -> None:
+    _call([*command, "-c", str(source), "-o", f"{source.stem}.o"], folder)
+
+
+def _move_all(source: Path, target: Path, *, last: str) -> None:
+    """Move all files; `last` goes last, so that whoever sees it sees the rest."""
+    target.mkdir(exist_ok=True)
+    for path in sorted(source.iterdir(), key=lambda path: path.name == last):
+        path.replace(target / path.name)
 
 
 def _call(command: list[str], folder: Path) -> str:
