@@ -78,70 +78,106 @@ static inline const mw_weight *mw_dot_block(const mw_value *x, const mw_weight *
     return weights;
 }
 
-/* (offset - (x < 0) + round(2 * x * mantissa / 2^32)) >> shift, limited to int8. */
-#define MW_CLAMP_VECTOR(X) vminq_s32(vmaxq_s32((X), vdupq_n_s32(-128)), vdupq_n_s32(127))
+/* Weights of the next sixteen columns of four rows times those of x in X, added to the sums. */
+#define MW_SIXTEEN_COLUMNS(X)               \
+    "vldrb.8   q0, [r0], #16             \n" \
+    "vmladava.s8 r4, q0, " X "           \n" \
+    "vldrb.8   q1, [r0], #16             \n" \
+    "vmladava.s8 r6, q1, " X "           \n" \
+    "vldrb.8   q0, [r0], #16             \n" \
+    "vmladava.s8 r8, q0, " X "           \n" \
+    "vldrb.8   q1, [r0], #16             \n" \
+    "vmladava.s8 r10, q1, " X "          \n"
 
-/* The four rows of a block at once: sixteen columns of each in a turn of the loop.
+#define MW_BIASES "ldm       r7!, {r4, r6, r8, r10}    \n"
+
+/* From the four sums to dst: (offset - (x < 0) + round(2 * x * mantissa / 2^32)) >> shift, limited,
+ * then the table. VQRDMULH is the rounded upper half of the doubled product. */
+#define MW_FINISH                           \
+    "vmov      q0[2], q0[0], r4, r8      \n" \
+    "vmov      q0[3], q0[1], r6, r10     \n" \
+    "vldrw.32  q1, [r7], #16             \n" /* offsets */ \
+    "vldrw.32  q2, [r7], #16             \n" /* mantissas */ \
+    "vshr.s32  q3, q0, #31               \n" \
+    "vadd.i32  q1, q1, q3                \n" \
+    "vldrw.32  q3, [r7], #16             \n" /* shifts */ \
+    "ldr       r9, [r7], #4              \n" /* table */ \
+    "vqrdmulh.s32 q0, q0, q2             \n" \
+    "vneg.s32  q3, q3                    \n" \
+    "vadd.i32  q0, q0, q1                \n" \
+    "vshl.s32  q0, q0, q3                \n" \
+    "vmin.s32  q0, q0, q4                \n" \
+    "vmax.s32  q0, q0, q5                \n" \
+    "vldrb.s32 q1, [r9, q0]              \n" \
+    "vstrb.32  q1, [r2], #4              \n"
+
+/* The four rows of a block at once. Up to 32 columns x stays in registers and the loop over columns
+ * is written out: R on Cortex-M55, all else equal, 8.8 k instructions a sample instead of 9.7 k.
  *
  *   r0 weights   r1 x   r2 dst   r3 its end   r4, r6, r8, r10 sums   r5 x at its beginning
- *   r7 rows   r12 turns of the loop   r9 table   q5, q6 limits of int8 */
+ *   r7 rows   r9 table   r12 groups of columns   q4, q5 limits of int8   q6, q7 x */
 #define MW_OWN_CONV_FOLDED
 __attribute__((naked, noinline)) static void mw_conv_folded(
     __attribute__((unused)) const mw_conv *conv, __attribute__((unused)) const int8_t *x,
     __attribute__((unused)) int8_t *dst, __attribute__((unused)) uint32_t rows) {
     __asm__(
         "push      {r4-r10, lr}              \n"
-        "vpush     {d8-d13}                 \n"
-        "add       r3, r2, r3                \n"
+        "vpush     {d8-d15}                  \n"
         "ldrh      r12, [r0, #8]             \n"
         "ldrd      r0, r7, [r0]              \n"
-        "lsr       r12, r12, #4              \n"
-        "mov       r5, r1                    \n"
-        "mvn       r4, #127                  \n"
-        "vdup.32   q6, r4                    \n"
         "mov       r4, #127                  \n"
+        "vdup.32   q4, r4                    \n"
+        "mvn       r4, r4                    \n"
         "vdup.32   q5, r4                    \n"
+        "lsr       r12, r12, #4              \n"
+        "cmp       r12, #2                   \n"
+        "bhi       3f                        \n"
 
-        "1:                                  \n" /* four rows */
-        "ldm       r7, {r4, r6, r8, r10}     \n" /* biases */
+        "vldrb.8   q6, [r1], #16             \n"
+        "add       r3, r3, #3                \n"
+        "lsr       r3, r3, #2                \n" /* blocks of rows */
+        "dls       lr, r3                    \n"
+        "beq       2f                        \n"
+
+        "1:                                  \n" /* 16 columns */
+        MW_BIASES
+        MW_SIXTEEN_COLUMNS("q6")
+        MW_FINISH
+        "le        lr, 1b                    \n"
+        "b         9f                        \n"
+
+        "2:                                  \n" /* 32 columns */
+        "vldrb.8   q7, [r1]                  \n"
+        "4:                                  \n"
+        MW_BIASES
+        MW_SIXTEEN_COLUMNS("q6")
+        MW_SIXTEEN_COLUMNS("q7")
+        MW_FINISH
+        "le        lr, 4b                    \n"
+        "b         9f                        \n"
+
+        "3:                                  \n" /* more */
+        "add       r3, r2, r3                \n"
+        "mov       r5, r1                    \n"
+        "5:                                  \n"
+        MW_BIASES
         "mov       r1, r5                    \n"
         "dls       lr, r12                   \n"
-
-        "2:                                  \n" /* sixteen columns */
-        "vldrb.8   q0, [r1], #16             \n"
-        "vldrb.8   q1, [r0], #16             \n"
-        "vmladava.s8 r4, q0, q1              \n"
-        "vldrb.8   q2, [r0], #16             \n"
-        "vmladava.s8 r6, q0, q2              \n"
-        "vldrb.8   q1, [r0], #16             \n"
-        "vmladava.s8 r8, q0, q1              \n"
-        "vldrb.8   q2, [r0], #16             \n"
-        "vmladava.s8 r10, q0, q2             \n"
-        "le        lr, 2b                    \n"
-
-        "vmov      q0[2], q0[0], r4, r8      \n"
-        "vmov      q0[3], q0[1], r6, r10     \n"
-        "vldrw.32  q1, [r7, #16]             \n" /* offsets */
-        "vldrw.32  q2, [r7, #32]             \n" /* mantissas */
-        "vldrw.32  q3, [r7, #48]             \n" /* shifts */
-        "ldr       r9, [r7, #64]             \n" /* table */
-        "add       r7, r7, #68               \n"
-        "vshr.s32  q4, q0, #31               \n"
-        "vqrdmulh.s32 q0, q0, q2             \n"
-        "vadd.i32  q1, q1, q4                \n"
-        "vneg.s32  q3, q3                    \n"
-        "vadd.i32  q0, q0, q1                \n"
-        "vshl.s32  q0, q0, q3                \n"
-        "vmin.s32  q0, q0, q5                \n"
-        "vmax.s32  q0, q0, q6                \n"
-        "vldrb.s32 q1, [r9, q0]              \n"
-        "vstrb.32  q1, [r2], #4              \n"
+        "6:                                  \n"
+        "vldrb.8   q6, [r1], #16             \n"
+        MW_SIXTEEN_COLUMNS("q6")
+        "le        lr, 6b                    \n"
+        MW_FINISH
         "cmp       r2, r3                    \n"
-        "blo       1b                        \n"
+        "blo       5b                        \n"
 
-        "vpop      {d8-d13}                 \n"
+        "9:                                  \n"
+        "vpop      {d8-d15}                  \n"
         "pop       {r4-r10, pc}              \n");
 }
+
+/* x limited to int8, four at a time. */
+#define MW_CLAMP_VECTOR(X) vminq_s32(vmaxq_s32((X), vdupq_n_s32(-128)), vdupq_n_s32(127))
 
 /* dst = a + b in the short form, four values a turn. */
 #define MW_OWN_SUM

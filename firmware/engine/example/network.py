@@ -1,6 +1,6 @@
 """Make the example's network: train it on simulated vibration, write `model.tflite`.
 
-    python network.py            # about a minute; then: make tables
+    python network.py            # about half a minute; then: make tables
 
 A motor's housing carries one accelerometer. Two things are wanted for every sample: how strongly
 the motor hums, and whether something knocks. Plain TensorFlow, nothing of MyoWave: a stack of
@@ -73,7 +73,7 @@ def layers() -> list[keras.layers.Layer]:
     dimensions the dilation stays part of the convolution when converted; Conv1D's does not.
     """
     hidden = [
-        keras.layers.Conv2D(CHANNELS, (TAPS, 1), dilation_rate=(dilation, 1), activation="relu")
+        keras.layers.Conv2D(CHANNELS, (TAPS, 1), dilation_rate=(dilation, 1), activation="relu", kernel_initializer="he_normal")
         for dilation in DILATIONS
     ]
     # A sigmoid's output always has steps of 1/256 from 0: C code need not be told.
@@ -91,7 +91,7 @@ def model_of(stack: list[keras.layers.Layer], samples: int | None, batch: int | 
 def train(stack: list[keras.layers.Layer], steps: int, rng: np.random.Generator) -> float:
     """Train the layers; return the root mean square error of the last steps."""
     model = model_of(stack, None, None)
-    schedule = keras.optimizers.schedules.CosineDecay(1e-2, steps)
+    schedule = keras.optimizers.schedules.CosineDecay(4e-3, steps)
     model.compile(keras.optimizers.Adam(schedule), "mse")
     errors = []
     for _ in range(steps):
@@ -126,7 +126,7 @@ def quantized(stack: list[keras.layers.Layer], rng: np.random.Generator) -> byte
 def main() -> None:
     """Train, convert, write."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
+    parser.add_argument("--steps", type=int, default=2000, help="of training")
     parser.add_argument("--out", type=Path, default=HERE, help="folder for the files")
     arguments = parser.parse_args()
     keras.utils.set_random_seed(1)
