@@ -379,7 +379,10 @@ void mw_app_set_sensor(mw_app *app, const mw_sensor *sensor) {
 }
 
 static void housekeeping(mw_app *app) {
-    bool ended = atomic_exchange(&app->shared.sensor_ended, false);
+    bool ended = atomic_load(&app->shared.sensor_ended);
+    if (ended) {
+        atomic_store(&app->shared.sensor_ended, false);
+    }
     if (app->mode != MW_APP_SAMPLING) {
         return;
     }
@@ -418,16 +421,22 @@ void mw_app_run_once(mw_app *app) {
 
 /* ---- Interrupts ------------------------------------------------------------------------------ */
 
+/* Each counter has one interrupt that writes it, which the main loop cannot interrupt; ARMv6-M has
+ * no atomic addition. */
+static void count_one(atomic_uint_least32_t *counter) {
+    atomic_store(counter, atomic_load(counter) + 1u);
+}
+
 void mw_app_on_tick(mw_app *app, uint64_t time_us, const int16_t *counts) {
     uint32_t tick = app->shared.tick++;
     if (counts == NULL) {
-        (void)atomic_fetch_add(&app->shared.missed, 1u);
+        count_one(&app->shared.missed);
         return;
     }
     mw_sample sample = {.time_us = time_us, .tick = tick};
     memcpy(sample.counts, counts, sizeof sample.counts);
     if (!mw_sample_queue_put(&app->shared.queue, &sample)) {
-        (void)atomic_fetch_add(&app->shared.dropped, 1u);
+        count_one(&app->shared.dropped);
         return;
     }
     uint32_t used = mw_sample_queue_used(&app->shared.queue);
@@ -436,7 +445,7 @@ void mw_app_on_tick(mw_app *app, uint64_t time_us, const int16_t *counts) {
     }
 }
 
-void mw_app_on_overrun(mw_app *app) { (void)atomic_fetch_add(&app->shared.overruns, 1u); }
+void mw_app_on_overrun(mw_app *app) { count_one(&app->shared.overruns); }
 
 uint32_t mw_app_queue_room(const mw_app *app) {
     return MW_SAMPLE_QUEUE_SIZE - mw_sample_queue_used(&app->shared.queue);
@@ -446,7 +455,7 @@ void mw_app_on_sensor_end(mw_app *app) { atomic_store(&app->shared.sensor_ended,
 
 void mw_app_on_byte(mw_app *app, uint8_t byte) {
     if (!mw_ring_write(&app->shared.rx, &byte, 1u)) {
-        (void)atomic_fetch_add(&app->shared.rx_overflow, 1u);
+        count_one(&app->shared.rx_overflow);
     }
 }
 

@@ -42,6 +42,8 @@ static inline int32_t mw_clamp8(int32_t x) {
 #include "mw_kernels_helium.h"
 #elif defined(__ARM_FEATURE_DSP)
 #include "mw_kernels_dsp.h"
+#elif defined(__ARM_ARCH_6M__)
+#include "mw_kernels_thumb1.h"
 #elif defined(__SSE2__)
 #include "mw_kernels_sse2.h"
 #ifdef __AVX2__

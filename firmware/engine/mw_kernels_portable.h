@@ -37,13 +37,19 @@ static inline void mw_store_newest(const mw_value *src, mw_value *dst, int8_t *l
 }
 #endif
 
+/* round(x * m / 2^32), for a mantissa m. */
+#ifndef MW_OWN_HIGH_PRODUCT
+static inline int32_t mw_high_product(int32_t x, int32_t m) {
+    return (int32_t)(((int64_t)x * m + INT64_C(0x80000000)) >> 32);
+}
+#endif
+
 /* The result of 2 * x in the folded form of mw_scale. `doubled` and the sum of offset and product
  * stay in 32 bits: the compiler has proven it. */
 #ifndef MW_OWN_REQUANTIZE_FOLDED
 static inline int32_t mw_requantize_folded(int32_t doubled, int32_t mantissa, int32_t offset,
                                            int32_t shift) {
-    const int64_t product = (int64_t)doubled * mantissa;
-    const int32_t high = (int32_t)((product + INT64_C(0x80000000)) >> 32);
+    const int32_t high = mw_high_product(doubled, mantissa);
     return mw_clamp8((offset - (doubled < 0 ? 1 : 0) + high) >> shift);
 }
 #endif

@@ -4,7 +4,7 @@ Every backend gives the same integers; `check` proves it. A backend is one of
 
 - ``tflm``: tflite-micro's reference kernels on the laptop, the oracle;
 - ``native``: the streaming engine compiled for the laptop;
-- ``cortex-m3`` … ``cortex-m55``: the same sources on an emulated core;
+- ``cortex-m0plus`` … ``cortex-m55``: the same sources on an emulated core;
 - a port URL: a board, emulated or real, that answers replayed raw counts.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from myowave.errors import ConfigError
 
-EMULATED_CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
+EMULATED_CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
 INT8_BACKENDS = ("tflm", "native", *EMULATED_CORES)
 
 

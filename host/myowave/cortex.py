@@ -27,7 +27,7 @@ from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
 from myowave.tflm import check_input
 
-CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
+CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
 # As in firmware/platform/builder/main.py, so that what is measured is what is flashed.
 CFLAGS = (
     *("-std=c11", "-O2", "-ffreestanding", "-ffunction-sections", "-fdata-sections", "-fno-common"),

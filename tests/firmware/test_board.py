@@ -69,7 +69,7 @@ def test_live_predictions_are_the_native_engines(board, model, counts, name):
     assert (statistics.missed, statistics.dropped, statistics.tx_dropped_batches) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("name", ["cortex_m3", "cortex_m7", "cortex_m55"])
+@pytest.mark.parametrize("name", ["cortex_m0plus", "cortex_m3", "cortex_m7", "cortex_m55"])
 def test_other_cores_run_the_same_application(board, model, counts, name):
     short = counts[:800]
     with board(name, counts=short) as virtual, Device.open(virtual.port) as device:
@@ -401,7 +401,7 @@ def test_a_port_that_is_no_board_is_said_so(tmp_path):
 
 
 def test_bad_arguments(model, counts, tmp_path):
-    with pytest.raises(ConfigError, match="unknown board 'nrf', expected one of cortex_m3"):
+    with pytest.raises(ConfigError, match="unknown board 'nrf', expected one of cortex_m0plus"):
         VirtualBoard(counts, IMU, model, "nrf")
     with pytest.raises(ModelError, match=r"model\.json: .*'myowave train'"):
         VirtualBoard(counts, IMU, tmp_path, "native")
@@ -447,7 +447,14 @@ def _alive(pid: int) -> bool:
 
 
 def test_the_board_table():
-    assert {"native", "cortex_m3", "cortex_m4", "cortex_m7", "cortex_m55"} <= boards().keys()
+    assert {
+        "native",
+        "cortex_m0plus",
+        "cortex_m3",
+        "cortex_m4",
+        "cortex_m7",
+        "cortex_m55",
+    } <= boards().keys()
 
 
 def test_a_port_url_is_a_port(board, model, counts):

@@ -201,7 +201,7 @@ def test_a_board_may_be_named_as_its_core_is():
 
 
 def test_unknown_board():
-    with pytest.raises(ConfigError, match="unknown board 'uno', expected one of cortex_m3"):
+    with pytest.raises(ConfigError, match="unknown board 'uno', expected one of cortex_m0plus"):
         board_by_name("uno")
 
 

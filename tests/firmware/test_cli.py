@@ -164,7 +164,7 @@ def places(tmp_path, model, recording) -> dict[str, Path]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["flash", "uno"], "unknown board 'uno', expected one of cortex_m3"),
+        (["flash", "uno"], "unknown board 'uno', expected one of cortex_m0plus"),
         (["flash", "native", "--model", "{tmp}"], "not a model directory"),
         (["log", "{tmp}/port", "-o", "{tmp}/log"], "cannot open it as a serial port"),
         (["log", "{tmp}/port"], "Missing option '-o'"),

@@ -73,14 +73,22 @@ def layers() -> list[keras.layers.Layer]:
     dimensions the dilation stays part of the convolution when converted; Conv1D's does not.
     """
     hidden = [
-        keras.layers.Conv2D(CHANNELS, (TAPS, 1), dilation_rate=(dilation, 1), activation="relu", kernel_initializer="he_normal")
+        keras.layers.Conv2D(
+            CHANNELS,
+            (TAPS, 1),
+            dilation_rate=(dilation, 1),
+            activation="relu",
+            kernel_initializer="he_normal",
+        )
         for dilation in DILATIONS
     ]
     # A sigmoid's output always has steps of 1/256 from 0: C code need not be told.
     return [*hidden, keras.layers.Conv2D(2, 1, activation="sigmoid")]
 
 
-def model_of(stack: list[keras.layers.Layer], samples: int | None, batch: int | None) -> keras.Model:
+def model_of(
+    stack: list[keras.layers.Layer], samples: int | None, batch: int | None
+) -> keras.Model:
     """Return the model of the layers for inputs of so many samples."""
     inputs = outputs = keras.Input(batch_shape=(batch, samples, 1, 1))
     for layer in stack:
@@ -134,7 +142,7 @@ def main() -> None:
     stack = layers()
     error = train(stack, arguments.steps, rng)
     (arguments.out / "model.tflite").write_bytes(quantized(stack, rng))
-    counts = to_counts(vibration(rng, 2 * RATE_HZ)[0])
+    counts = to_counts(vibration(np.random.default_rng(2), 2 * RATE_HZ)[0])
     (arguments.out / "samples.txt").write_text("".join(f"{count}\n" for count in counts))
     print(f"error {error:.3f} of full scale; written: model.tflite, samples.txt")
 

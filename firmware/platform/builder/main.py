@@ -90,8 +90,9 @@ else:
 
 firmware = project / "firmware"
 env.Append(CPPPATH=[*(str(firmware / d) for d in ("app", "drivers", "engine")), str(model)])
+# Their own files only: engine/example/ is a program by itself.
 for folder in ("app", "drivers", "engine", f"ports/{port}"):
-    env.BuildSources(f"$BUILD_DIR/firmware/{folder}", str(firmware / folder))
+    env.BuildSources(f"$BUILD_DIR/firmware/{folder}", str(firmware / folder), src_filter="+<*.c>")
 env.BuildSources("$BUILD_DIR/model", str(model), src_filter="+<model_data.c>")
 # There is no `src` folder in the usual sense: all sources are named above.
 env.Replace(SRC_FILTER=["-<*>"])

@@ -32,7 +32,8 @@ def bench_command(
     ] = None,
     *,
     core: Annotated[
-        str, typer.Option(help="cortex-m3, -m4, -m7 or -m55; native: speed on this machine.")
+        str,
+        typer.Option(help="cortex-m0plus, -m3, -m4, -m7 or -m55; native: speed on this machine."),
     ] = "cortex-m4",
     reference: Annotated[
         str | None, typer.Option(metavar="R|S|M", help="Reference network in place of a model.")

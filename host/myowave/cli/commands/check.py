@@ -16,11 +16,11 @@ ORDER = 60
 
 HELP = """Replay recordings through every backend; report parity and accuracy.
 
-Backends, separated by commas: tflm (the oracle), native, cortex-m3, cortex-m4, cortex-m7,
-cortex-m55, or the port of a board that replays at its own speed. Every sample is compared with
-tflm, or with the first backend where tflm is not named; that one is compared with tflite-micro on
-16 single windows a recording. A difference in one sample fails the check, and is named with that
-sample and its input. With `--log`, what a board logged live of the one recording named is checked
+Backends, separated by commas: tflm (the oracle), native, cortex-m0plus, cortex-m3, cortex-m4,
+cortex-m7, cortex-m55, or the port of a board that replays at its own speed. Every sample is
+compared with tflm, or with the first backend where tflm is not named; that one is compared with
+tflite-micro on 16 single windows a recording. A difference in one sample fails the check, and is
+named with that sample and its input. With `--log`, what a board logged live of the one recording named is checked
 in the same way.
 
 Example: `myowave check models/sim_biceps build/sim --on tflm,native`
