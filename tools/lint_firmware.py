@@ -51,6 +51,8 @@ def main() -> int:
         "--inline-suppr",
         "--suppress=missingIncludeSystem",
         "--check-level=exhaustive",
+        # It reads every branch of the preprocessor, and knows no variables bound to registers.
+        "-U__ARM_ARCH_6M__",
         *INCLUDES,
         *sources,
     ]

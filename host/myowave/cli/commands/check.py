@@ -20,8 +20,8 @@ Backends, separated by commas: tflm (the oracle), native, cortex-m0plus, cortex-
 cortex-m7, cortex-m55, or the port of a board that replays at its own speed. Every sample is
 compared with tflm, or with the first backend where tflm is not named; that one is compared with
 tflite-micro on 16 single windows a recording. A difference in one sample fails the check, and is
-named with that sample and its input. With `--log`, what a board logged live of the one recording named is checked
-in the same way.
+named with that sample and its input. With `--log`, what a board logged live of the one recording
+named is checked in the same way.
 
 Example: `myowave check models/sim_biceps build/sim --on tflm,native`
 """
