@@ -552,6 +552,12 @@ class _Deriver:
                 f"expected 1, or {rows} on axis 0: quantize filters per tensor or per output "
                 "channel",
             )
+        if len(quantization.zero_points) not in (1, len(scales)):
+            raise self.refuse(
+                operator,
+                f"filter '{filters.name}' has {len(scales)} scales and "
+                f"{len(quantization.zero_points)} zero points, expected as many; {_EXPORT}",
+            )
         for scale in scales:
             _check_scale(filters, scale)
         if any(quantization.zero_points):

@@ -107,7 +107,8 @@ class Quantization:
     scales : (1,) or (k,) tuple of float
         float32 values; one for the tensor, or one for each slice along `axis`.
     zero_points : tuple of int
-        As many as scales.
+        As many as scales, or one for all. None at all means to tflite-micro that the tensor is not
+        quantized, whatever its scales.
     axis : int
         Axis the scales belong to, when there are several.
     """
@@ -202,7 +203,6 @@ def read_graph(content: bytes) -> Graph:
         ValueError,
         OverflowError,
         AttributeError,
-        MemoryError,
     ) as error:
         # The generated readers index the buffer as they go: an offset outside raises one of these.
         raise ModelError(
@@ -330,9 +330,7 @@ class _Reader:
             self.take(stored.nbytes)
             scales = tuple(float(scale) for scale in stored.tolist())
             zeros = tuple(self.numbers(parameters.ZeroPointAsNumpy()))
-            quantization = Quantization(
-                scales, zeros or (0,) * len(scales), parameters.QuantizedDimension()
-            )
+            quantization = Quantization(scales, zeros, parameters.QuantizedDimension())
         shape = tuple(self.numbers(tensor.ShapeAsNumpy()))
         signature = self.numbers(tensor.ShapeSignatureAsNumpy())
         if len(shape) > AXES_MAX:
