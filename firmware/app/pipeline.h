@@ -5,20 +5,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inference.h"
 #include "model_data.h"
-#include "mw_engine.h"
 
 #ifndef MW_MODEL_HAS_INFO
 #error "the firmware needs a model compiled with its card (model.json): 'myowave train' writes one"
 #endif
 
 typedef struct {
-    mw_engine engine;
-    uint32_t state[(MW_MODEL_STATE_BYTES + 3u) / 4u];
+    mw_inference inference;
     uint32_t samples; /* since the last reset, up to the receptive field */
 } mw_pipeline;
 
-/* Prepares the network; returns the engine's reason when the model is not usable. */
+/* Prepares the network; returns the network's reason when the model is not usable. */
 mw_status mw_pipeline_init(mw_pipeline *pipeline);
 
 /* Forgets all past samples: the next MW_MODEL_RECEPTIVE_FIELD - 1 are warm-up. */

@@ -9,7 +9,9 @@
 #include <stdint.h>
 
 #define MW_IMU_CHANNELS 6u
+#ifndef MW_SAMPLE_QUEUE_SIZE
 #define MW_SAMPLE_QUEUE_SIZE 128u /* a power of two: 128 ms at 1 kHz */
+#endif
 
 typedef struct {
     uint64_t time_us;                /* device time of the tick */
