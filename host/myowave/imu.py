@@ -44,8 +44,11 @@ class Imu:
 
 # Sensitivities: ICM-42688-P datasheet DS-000347 tables 1 and 2 (4096 LSB/g, 32.8 LSB/(°/s); noise
 # 70 µg/√Hz, 2.8 m°/s/√Hz); MPU-6050 register map RM-MPU-6000A (4096 LSB/g, 32.8 LSB/(°/s); noise
-# 400 µg/√Hz, 5 m°/s/√Hz); LSM6DS3TR-C datasheet table 3 (0.244 mg/LSB, 35 m°/s/LSB; noise
-# 90 µg/√Hz, 5 m°/s/√Hz).
+# 400 µg/√Hz, 5 m°/s/√Hz); MPU-6500 and MPU-9250 product specifications tables 1 and 2 (scales alike;
+# noise 300 µg/√Hz, 10 m°/s/√Hz); LSM6DS3TR-C datasheet table 3 (0.244 mg/LSB, 35 m°/s/LSB; noise
+# 90 µg/√Hz, 5 m°/s/√Hz); LSM6DSO datasheet table 2 (scales alike; noise 80 µg/√Hz, 3.8 m°/s/√Hz).
+# "lsm6ds3tr-c" is also the LSM6DSL and "lsm6dso" the LSM6DSOX: a board cannot tell them apart.
+# The same parts, names and scales are in firmware/drivers; a test compares them.
 IMUS: dict[str, Imu] = {
     imu.name: imu
     for imu in (
@@ -69,6 +72,23 @@ IMUS: dict[str, Imu] = {
             35e-3 * DEG_RAD,
             90e-6 * G_M_S2 * 200**0.5,
             5e-3 * DEG_RAD * 200**0.5,
+        ),
+        Imu(
+            "lsm6dso",
+            0.244e-3 * G_M_S2,
+            35e-3 * DEG_RAD,
+            80e-6 * G_M_S2 * 200**0.5,
+            3.8e-3 * DEG_RAD * 200**0.5,
+        ),
+        *(
+            Imu(
+                name,
+                G_M_S2 / 4096,
+                DEG_RAD / 32.8,
+                300e-6 * G_M_S2 * 200**0.5,
+                10e-3 * DEG_RAD * 200**0.5,
+            )
+            for name in ("mpu-6500", "mpu-9250")
         ),
     )
 }
