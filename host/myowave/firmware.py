@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import REPOSITORY, build_dir, firmware_dir
@@ -107,7 +108,7 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
     ToolError
         If PlatformIO or the compiler is missing, or the build fails.
     """
-    tables = _tables(model)
+    tables = model_tables(model)
     folder = build_dir("firmware")
     image = folder / f"{board.name}-{_digest(board, tables, sanitize)}.elf"
     if image.is_file():
@@ -118,9 +119,6 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
         raise ToolError(
             f"{compiler} not found, needed to build for {board.name}: install {package}"
         )
-    for module in ("platformio", "SCons"):
-        if importlib.util.find_spec(module) is None:
-            raise ToolError(f"building needs {module}: pip install '.[firmware]' in the clone")
     # Not at the top: Windows has none, and people log there too.
     import fcntl
 
@@ -131,7 +129,7 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
     return image
 
 
-def _tables(model: Path) -> dict[str, str]:
+def model_tables(model: Path) -> dict[str, str]:
     """Return the C tables of a model directory, by file name."""
     from myowave.compiler import load_plan
     from myowave.compiler.emit import emit
@@ -164,37 +162,72 @@ def _digest(board: Board, tables: Mapping[str, str], sanitize: bool) -> str:
 
 
 def _run_platformio(board: Board, tables: Mapping[str, str], sanitize: bool, image: Path) -> None:
-    subprocess.run([sys.executable, REPOSITORY / "tools" / "setup_platformio.py"], check=True,
-                   stdout=subprocess.DEVNULL)  # fmt: skip
     work = image.parent / ("pio-sanitize" if sanitize else "pio")
-    model = image.parent / "model"
-    model.mkdir(exist_ok=True)
-    for name, text in tables.items():
-        (model / name).write_text(text, encoding="utf-8")
-    environment = {
-        **os.environ,
-        MODEL_VARIABLE: str(model),
-        "PLATFORMIO_BUILD_DIR": str(work),
-        "MYOWAVE_SANITIZE": "1" if sanitize else "",
-    }
-    result = subprocess.run(
-        [sys.executable, "-m", "platformio", "run", "-d", REPOSITORY, "-e", board.name],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        output = (result.stdout + result.stderr).splitlines()
-        reasons = (
-            [line for line in output if "error" in line.lower()] or output[-1:] or ["no output"]
-        )
-        log = image.parent / f"{board.name}.log"
-        log.write_text("\n".join(output) + "\n", encoding="utf-8")
-        raise ToolError(
-            f"building for {board.name} failed: {''.join(reasons[:1]).strip()} (all of it: {log})"
-        )
+    settings = {"MYOWAVE_SANITIZE": "1" if sanitize else ""}
+    run_platformio(board.name, tables, work, settings=settings)
     unfinished = image.with_suffix(".part")
     shutil.copyfile(work / board.name / "program.elf", unfinished)
     unfinished.chmod(0o755)
     unfinished.replace(image)
+
+
+def run_platformio(
+    environment: str,
+    tables: Mapping[str, str],
+    work: Path,
+    *arguments: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Have PlatformIO build an environment, or do what else `arguments` say.
+
+    Parameters
+    ----------
+    environment : str
+        As in `platformio.ini`.
+    tables : mapping
+        The model's C tables, by file name.
+    work : Path
+        Build folder; `work / environment` holds what was built.
+    *arguments : str
+        For `pio run`, such as "-t", "upload".
+    settings : mapping
+        Further environment variables.
+
+    Raises
+    ------
+    ToolError
+        If PlatformIO fails; the whole of its output is in the log the message names.
+    """
+    for module in ("platformio", "SCons"):
+        if importlib.util.find_spec(module) is None:
+            raise ToolError(f"building needs {module}: pip install '.[firmware]' in the clone")
+    subprocess.run([sys.executable, REPOSITORY / "tools" / "setup_platformio.py"], check=True,
+                   stdout=subprocess.DEVNULL)  # fmt: skip
+    model = work.parent / "model"
+    model.mkdir(parents=True, exist_ok=True)
+    for name, text in tables.items():
+        (model / name).write_text(text, encoding="utf-8")
+    variables = {
+        **os.environ,
+        MODEL_VARIABLE: str(model),
+        "PLATFORMIO_BUILD_DIR": str(work),
+        **settings,
+    }
+    command = [sys.executable, "-m", "platformio", "run", "-d", REPOSITORY, "-e", environment]
+    result = subprocess.run(
+        [*command, *arguments], env=variables, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        output = (result.stdout + result.stderr).splitlines()
+        # The linker says what overflowed in a line of its own, without the word.
+        reasons = (
+            [line for line in output if " overflowed by " in line]
+            or [line for line in output if "error" in line.lower()]
+            or output[-1:]
+            or ["no output"]
+        )
+        log = work.parent / f"{environment}.log"
+        log.write_text("\n".join(output) + "\n", encoding="utf-8")
+        raise ToolError(
+            f"building for {environment} failed: {''.join(reasons[:1]).strip()} (all of it: {log})"
+        )
