@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "batch.h"
+#include "calibration.h"
 #include "pipeline.h"
 #include "ring.h"
 #include "sample_queue.h"
@@ -29,13 +30,35 @@ typedef struct {
     char name[MW_SENSOR_NAME_SIZE]; /* part number as in the model, "" when there is none */
     float acc_lsb_m_s2;             /* m/s^2 a count */
     float gyro_lsb_rad_s;           /* rad/s a count */
+    uint32_t rate_millihertz;       /* outputs a second, times 1000 */
 } mw_sensor;
 
 typedef enum {
     MW_APP_IDLE = MW_WIRE_MODE_IDLE,
     MW_APP_SAMPLING = MW_WIRE_MODE_SAMPLING,
-    MW_APP_REPLAYING = MW_WIRE_MODE_REPLAYING
+    MW_APP_REPLAYING = MW_WIRE_MODE_REPLAYING,
+    MW_APP_CALIBRATING = MW_WIRE_MODE_CALIBRATING /* the gyroscope's bias is being measured */
 } mw_app_mode;
+
+/* Counters of acquisition (acquisition.h); 0 on boards that sample another way. Each has one
+ * context that writes it: the interrupts, or the main loop. */
+typedef struct {
+    atomic_uint_least32_t nacks; /* interrupts, from here on */
+    atomic_uint_least32_t arbitration_lost;
+    atomic_uint_least32_t stuck;
+    atomic_uint_least32_t longest_recovery_us;
+    atomic_uint_least32_t repeated;
+    atomic_uint_least32_t skipped;
+    atomic_uint_least32_t jitter_max_us;
+    atomic_uint_least32_t jitter_sum_us; /* over jitter_ticks; both are halved before they are full */
+    atomic_uint_least32_t jitter_ticks;
+    uint32_t timeouts; /* main loop, from here on */
+    uint32_t recoveries;
+    uint32_t lost_configurations;
+    uint32_t configurations;
+    uint32_t frozen;
+    uint32_t clock_silent;
+} mw_faults;
 
 /* Written by interrupts, read by the main loop. */
 typedef struct {
@@ -70,6 +93,13 @@ typedef struct {
     mw_app_mode mode;
     mw_pipeline pipeline;
     mw_sensor sensor;
+    mw_faults faults;
+    mw_calibration calibration;
+    mw_bias_meter meter;
+    uint64_t started_us;     /* when the sample clock was started */
+    uint8_t self_test_run;   /* MW_WIRE_SELF_TEST_* bits */
+    uint8_t self_test_failed;
+    uint8_t led; /* mw_led shown now */
     mw_batch batch;
     mw_wire_decoder decoder;
     mw_transmitter transmitter;
@@ -80,12 +110,26 @@ typedef struct {
     uint64_t statistics_us;       /* device time of the last statistics frame */
 } mw_app;
 
-/* Prepares the application and sends the identity frame. Interrupts must still be masked.
+/* Prepares the application, tests model and engine and sends the identity frame. Interrupts must
+ * still be masked. A failed test is reported and shown; the board goes on, so that it can be asked.
  * Returns the engine's reason when the model is not usable; then the board must not go on. */
 mw_status mw_app_init(mw_app *app);
 
 /* Tells which IMU there is; an IMU the model is not for makes `start` fail. Interrupts masked. */
 void mw_app_set_sensor(mw_app *app, const mw_sensor *sensor);
+
+/* Adds results of the self-test: MW_WIRE_SELF_TEST_* bits of what was tested and of what failed;
+ * an older result of the same test is replaced. Main loop only. */
+void mw_app_set_self_test(mw_app *app, uint8_t run, uint8_t failed);
+
+/* Sends a line for a person, `level` one of MW_WIRE_LEVEL_*. Main loop only. */
+void mw_app_say(mw_app *app, uint8_t level, const char *text);
+
+/* Sends the identity frame, for a board that knows more than at mw_app_init. Main loop only. */
+void mw_app_identify(mw_app *app);
+
+/* Whether the sample clock runs. */
+bool mw_app_is_sampling(const mw_app *app);
 
 /* One round of the main loop: does all work that waits, then sleeps until the next interrupt.
  * The work is bounded by what the queue and the receive ring hold when it is called. */

@@ -9,6 +9,19 @@
 /* PlatformIO's name of the board. */
 const char *mw_port_board(void);
 
+/* Why the board started: one of MW_WIRE_RESET_CAUSE_*, the same answer until the next reset. */
+uint8_t mw_port_reset_cause(void);
+
+/* What the board's light shows. */
+typedef enum {
+    MW_LED_READY,    /* idle, self-test passed */
+    MW_LED_SAMPLING, /* also while it calibrates */
+    MW_LED_FAULT     /* the self-test failed: the identity frame says which part */
+} mw_led;
+
+/* Shows `state`; does nothing on a board without a light. Main loop only. */
+void mw_port_led(mw_led state);
+
 /* Microseconds since boot, monotonic, from a clock that runs through sleep. Safe in interrupts. */
 uint64_t mw_port_time_us(void);
 

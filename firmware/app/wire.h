@@ -16,6 +16,9 @@
 /* CRC-32 as zlib computes it (polynomial 0xEDB88320, reflected), of `length` bytes. */
 uint32_t mw_wire_crc32(const uint8_t *bytes, size_t length);
 
+/* The same over data in pieces: `before` is that of all before them, 0 at the first. */
+uint32_t mw_wire_crc32_more(uint32_t before, const uint8_t *bytes, size_t length);
+
 /* Writes one frame as it goes on the line and returns its length in bytes.
  *
  * `out` holds MW_WIRE_ENCODE_SIZE bytes. Returns 0, with nothing written, when `length` is over

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MW_WIRE_VERSION 1u
+#define MW_WIRE_VERSION 2u
 #define MW_WIRE_MAX_PAYLOAD 512u
 #define MW_WIRE_BATCH_SAMPLES 20u
 #define MW_WIRE_REPLAY_BATCH 32u
@@ -27,6 +27,8 @@
 #define MW_WIRE_STATUS_BUSY 4u
 #define MW_WIRE_STATUS_OUT_OF_ORDER 5u
 #define MW_WIRE_STATUS_NO_SENSOR 6u
+#define MW_WIRE_STATUS_MOVING 7u
+#define MW_WIRE_STATUS_NO_SAMPLES 8u
 
 #define MW_WIRE_LEVEL_INFO 0u
 #define MW_WIRE_LEVEL_WARNING 1u
@@ -35,6 +37,24 @@
 #define MW_WIRE_MODE_IDLE 0u
 #define MW_WIRE_MODE_SAMPLING 1u
 #define MW_WIRE_MODE_REPLAYING 2u
+#define MW_WIRE_MODE_CALIBRATING 3u
+
+#define MW_WIRE_SELF_TEST_MODEL 1u
+#define MW_WIRE_SELF_TEST_ENGINE 2u
+#define MW_WIRE_SELF_TEST_IMU 4u
+#define MW_WIRE_SELF_TEST_GRAVITY 8u
+
+#define MW_WIRE_RESET_CAUSE_UNKNOWN 0u
+#define MW_WIRE_RESET_CAUSE_POWER_ON 1u
+#define MW_WIRE_RESET_CAUSE_PIN 2u
+#define MW_WIRE_RESET_CAUSE_SOFTWARE 3u
+#define MW_WIRE_RESET_CAUSE_WATCHDOG 4u
+#define MW_WIRE_RESET_CAUSE_FAULT 5u
+
+#define MW_WIRE_TURN_NONE 0u
+#define MW_WIRE_TURN_180X 1u
+#define MW_WIRE_TURN_180Y 2u
+#define MW_WIRE_TURN_180Z 3u
 
 #define MW_WIRE_DATA_FLAG_GAP 1u
 #define MW_WIRE_DATA_FLAG_RAW 2u
@@ -46,6 +66,7 @@
 #define MW_WIRE_TYPE_ACKNOWLEDGE 5u
 #define MW_WIRE_TYPE_PONG 6u
 #define MW_WIRE_TYPE_REPLAY_RESULT 7u
+#define MW_WIRE_TYPE_GYRO_BIAS 8u
 #define MW_WIRE_TYPE_IDENTIFY 65u
 #define MW_WIRE_TYPE_START 66u
 #define MW_WIRE_TYPE_STOP 67u
@@ -55,6 +76,8 @@
 #define MW_WIRE_TYPE_GET_STATISTICS 71u
 #define MW_WIRE_TYPE_REPLAY 72u
 #define MW_WIRE_TYPE_REPLAY_SAMPLES 73u
+#define MW_WIRE_TYPE_MEASURE_GYRO_BIAS 74u
+#define MW_WIRE_TYPE_SET_CALIBRATION 75u
 #define MW_WIRE_TYPE_IMU_DESCRIBE 96u
 #define MW_WIRE_TYPE_IMU_SAMPLES 97u
 #define MW_WIRE_TYPE_IMU_END 98u
@@ -100,7 +123,7 @@ static inline uint8_t *mw_wire_put_string(uint8_t *at, const char *text) {
 }
 
 /* Who the board is; the answer to `identify`, also sent once after boot. */
-#define MW_WIRE_IDENTITY_HEAD_SIZE 56u
+#define MW_WIRE_IDENTITY_HEAD_SIZE 71u
 
 typedef struct {
     uint8_t protocol_version; /* `version` of this definition */
@@ -117,6 +140,15 @@ typedef struct {
     float gyro_lsb_rad_s; /* rad/s a raw count */
     uint8_t running; /* 1 while sampling */
     uint8_t raw; /* 1 when data frames hold raw counts */
+    uint32_t imu_rate_millihertz; /* outputs a second of the IMU, times 1000; 0 without one */
+    uint8_t self_test_run; /* self_test bits of what was tested at boot */
+    uint8_t self_test_failed; /* self_test bits of what failed */
+    uint8_t reset_cause; /* reset_cause */
+    uint8_t calibrated; /* 1 when the host has set a calibration since boot */
+    uint8_t turn; /* turn; samples are turned back before the network */
+    int16_t gyro_bias_x; /* raw counts, subtracted before the network; raw counts in data frames are as read */
+    int16_t gyro_bias_y;
+    int16_t gyro_bias_z;
 } mw_wire_identity;
 
 static inline uint8_t *mw_wire_put_identity(uint8_t *at, const mw_wire_identity *head) {
@@ -135,6 +167,15 @@ static inline uint8_t *mw_wire_put_identity(uint8_t *at, const mw_wire_identity 
     at = mw_wire_put_f32(at, head->gyro_lsb_rad_s);
     at = mw_wire_put_u(at, head->running, 1u);
     at = mw_wire_put_u(at, head->raw, 1u);
+    at = mw_wire_put_u(at, head->imu_rate_millihertz, 4u);
+    at = mw_wire_put_u(at, head->self_test_run, 1u);
+    at = mw_wire_put_u(at, head->self_test_failed, 1u);
+    at = mw_wire_put_u(at, head->reset_cause, 1u);
+    at = mw_wire_put_u(at, head->calibrated, 1u);
+    at = mw_wire_put_u(at, head->turn, 1u);
+    at = mw_wire_put_u(at, (uint16_t)head->gyro_bias_x, 2u);
+    at = mw_wire_put_u(at, (uint16_t)head->gyro_bias_y, 2u);
+    at = mw_wire_put_u(at, (uint16_t)head->gyro_bias_z, 2u);
     return at;
 }
 
@@ -163,7 +204,7 @@ static inline uint8_t *mw_wire_put_data(uint8_t *at, const mw_wire_data *head) {
 }
 
 /* Counters since boot or `reset_counters`; once a second while sampling and on request. */
-#define MW_WIRE_STATISTICS_HEAD_SIZE 65u
+#define MW_WIRE_STATISTICS_HEAD_SIZE 121u
 
 typedef struct {
     uint64_t time_us; /* device time */
@@ -183,6 +224,20 @@ typedef struct {
     uint32_t longest_step_us; /* longest time from queue to prediction of one sample */
     uint16_t cpu_load_permille; /* share of time not asleep since the last statistics frame */
     uint16_t queue_high_water; /* most samples ever waiting */
+    uint32_t bus_nacks; /* transfers the IMU did not acknowledge */
+    uint32_t bus_arbitration_lost; /* transfers in which somebody else drove the bus */
+    uint32_t bus_stuck; /* times SDA was held low */
+    uint32_t bus_timeouts; /* transfers that did not end within a period */
+    uint32_t bus_recoveries; /* times the bus was freed again (nine clocks and a stop) */
+    uint32_t longest_recovery_us; /* longest time from a fault of the bus to the first sample after it */
+    uint32_t imu_lost_configurations; /* times the IMU was found without its configuration */
+    uint32_t imu_configurations; /* times the configuration was sent again */
+    uint32_t imu_frozen; /* times the IMU's output stood still */
+    uint32_t clock_silent; /* times the sample clock or data-ready line went silent */
+    uint32_t imu_repeated; /* samples equal to the one before */
+    uint32_t imu_skipped; /* outputs of the IMU that were never read, by its nominal rate */
+    uint32_t jitter_max_us; /* largest deviation of a tick's time from the ideal one */
+    uint32_t jitter_mean_ns; /* mean absolute deviation */
 } mw_wire_statistics;
 
 static inline uint8_t *mw_wire_put_statistics(uint8_t *at, const mw_wire_statistics *head) {
@@ -203,6 +258,20 @@ static inline uint8_t *mw_wire_put_statistics(uint8_t *at, const mw_wire_statist
     at = mw_wire_put_u(at, head->longest_step_us, 4u);
     at = mw_wire_put_u(at, head->cpu_load_permille, 2u);
     at = mw_wire_put_u(at, head->queue_high_water, 2u);
+    at = mw_wire_put_u(at, head->bus_nacks, 4u);
+    at = mw_wire_put_u(at, head->bus_arbitration_lost, 4u);
+    at = mw_wire_put_u(at, head->bus_stuck, 4u);
+    at = mw_wire_put_u(at, head->bus_timeouts, 4u);
+    at = mw_wire_put_u(at, head->bus_recoveries, 4u);
+    at = mw_wire_put_u(at, head->longest_recovery_us, 4u);
+    at = mw_wire_put_u(at, head->imu_lost_configurations, 4u);
+    at = mw_wire_put_u(at, head->imu_configurations, 4u);
+    at = mw_wire_put_u(at, head->imu_frozen, 4u);
+    at = mw_wire_put_u(at, head->clock_silent, 4u);
+    at = mw_wire_put_u(at, head->imu_repeated, 4u);
+    at = mw_wire_put_u(at, head->imu_skipped, 4u);
+    at = mw_wire_put_u(at, head->jitter_max_us, 4u);
+    at = mw_wire_put_u(at, head->jitter_mean_ns, 4u);
     return at;
 }
 
@@ -266,6 +335,30 @@ static inline uint8_t *mw_wire_put_replay_result(uint8_t *at, const mw_wire_repl
     return at;
 }
 
+/* What `measure_gyro_bias` has found, a second after it was acknowledged. */
+#define MW_WIRE_GYRO_BIAS_HEAD_SIZE 13u
+
+typedef struct {
+    uint8_t status; /* ok, moving or no_samples; not ok: the values say nothing */
+    uint16_t samples; /* number of samples the mean is of */
+    int16_t x; /* raw counts */
+    int16_t y;
+    int16_t z;
+    uint16_t gyro_range; /* largest difference of two samples of one gyroscope axis, raw counts */
+    uint16_t acc_range; /* the same of the accelerometer */
+} mw_wire_gyro_bias;
+
+static inline uint8_t *mw_wire_put_gyro_bias(uint8_t *at, const mw_wire_gyro_bias *head) {
+    at = mw_wire_put_u(at, head->status, 1u);
+    at = mw_wire_put_u(at, head->samples, 2u);
+    at = mw_wire_put_u(at, (uint16_t)head->x, 2u);
+    at = mw_wire_put_u(at, (uint16_t)head->y, 2u);
+    at = mw_wire_put_u(at, (uint16_t)head->z, 2u);
+    at = mw_wire_put_u(at, head->gyro_range, 2u);
+    at = mw_wire_put_u(at, head->acc_range, 2u);
+    return at;
+}
+
 /* Raw counts in data frames on or off. */
 #define MW_WIRE_SET_RAW_HEAD_SIZE 1u
 
@@ -305,6 +398,28 @@ static inline const uint8_t *mw_wire_get_replay_samples(const uint8_t *at, mw_wi
     at += 4;
     head->count = (uint8_t)mw_wire_get_u(at, 1u);
     at += 1;
+    return at;
+}
+
+/* Subtract this bias from the gyroscope and turn all axes back, from the next start on; not in a replay. Refused while sampling. */
+#define MW_WIRE_SET_CALIBRATION_HEAD_SIZE 7u
+
+typedef struct {
+    uint8_t turn; /* turn */
+    int16_t gyro_bias_x; /* raw counts, before turning */
+    int16_t gyro_bias_y;
+    int16_t gyro_bias_z;
+} mw_wire_set_calibration;
+
+static inline const uint8_t *mw_wire_get_set_calibration(const uint8_t *at, mw_wire_set_calibration *head) {
+    head->turn = (uint8_t)mw_wire_get_u(at, 1u);
+    at += 1;
+    head->gyro_bias_x = (int16_t)mw_wire_get_u(at, 2u);
+    at += 2;
+    head->gyro_bias_y = (int16_t)mw_wire_get_u(at, 2u);
+    at += 2;
+    head->gyro_bias_z = (int16_t)mw_wire_get_u(at, 2u);
+    at += 2;
     return at;
 }
 

@@ -128,7 +128,12 @@ static void take_description(mw_stream_imu *imu, const mw_wire_frame *frame) {
         frame->length != MW_WIRE_IMU_DESCRIBE_HEAD_SIZE + 1u + length) {
         return;
     }
-    mw_sensor sensor = {.acc_lsb_m_s2 = head.acc_lsb_m_s2, .gyro_lsb_rad_s = head.gyro_lsb_rad_s};
+    mw_sensor sensor = {
+        .acc_lsb_m_s2 = head.acc_lsb_m_s2,
+        .gyro_lsb_rad_s = head.gyro_lsb_rad_s,
+        /* It has a sample for every tick. */
+        .rate_millihertz = 1000u * mw_model_info.rate_hz,
+    };
     memcpy(sensor.name, at, length);
     mw_app_set_sensor(imu->app, &sensor);
     /* The answer: from now on the board can start. */

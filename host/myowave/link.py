@@ -14,6 +14,7 @@ import numpy as np
 import serial
 from numpy.typing import NDArray
 
+from myowave.calibration import Calibration
 from myowave.errors import LinkError
 from myowave.wire import DEFINITION, Decoder, Encoder, Frame
 
@@ -22,6 +23,9 @@ BAUD = 1_000_000
 # QEMU looks for someone on its pty once a second, so an answer may take that long.
 ANSWER_TIMEOUT_S = 3.0
 IDENTIFY_ATTEMPTS = 2
+# The board samples for a second, or gives up after two.
+GYRO_BIAS_TIMEOUT_S = ANSWER_TIMEOUT_S + 2.0
+_RESET_CAUSE_NAME = {value: name for name, value in DEFINITION.reset_cause.items()}
 _STATUS_NAME = {value: name for name, value in DEFINITION.status.items()}
 
 
@@ -47,6 +51,14 @@ class Identity:
         Part number; PlatformIO board.
     muscles : tuple of str
         One name an output.
+    imu_rate_hz : float
+        Outputs a second of the IMU, of which 1000 are read; 0 without an IMU.
+    self_test : dict of str to bool
+        Whether each part of the self-test passed, of those the board can test.
+    reset_cause : str
+        Why the board started: power_on, pin, software, watchdog, fault or unknown.
+    calibration : Calibration or None
+        What the board puts right in raw counts before the network; None when nobody has told it.
     """
 
     firmware: str
@@ -62,6 +74,10 @@ class Identity:
     imu: str
     board: str
     muscles: tuple[str, ...]
+    imu_rate_hz: float
+    self_test: dict[str, bool]
+    reset_cause: str
+    calibration: Calibration | None
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "Identity":
@@ -82,7 +98,20 @@ class Identity:
             imu=frame["imu"],
             board=frame["board"],
             muscles=tuple(frame["muscles"]),
+            imu_rate_hz=frame["imu_rate_millihertz"] / 1000.0,
+            self_test={
+                name: not frame["self_test_failed"] & bit
+                for name, bit in DEFINITION.self_test.items()
+                if frame["self_test_run"] & bit
+            },
+            reset_cause=_RESET_CAUSE_NAME.get(frame["reset_cause"], "unknown"),
+            calibration=Calibration.from_frame(frame) if frame["calibrated"] else None,
         )
+
+    @property
+    def failed_tests(self) -> tuple[str, ...]:
+        """Parts of the self-test that failed."""
+        return tuple(name for name, passed in self.self_test.items() if not passed)
 
     def envelope(self, predictions: NDArray[np.int8]) -> NDArray[np.float64]:
         """Convert int8 predictions to the envelope, as a fraction of the reference."""
@@ -110,11 +139,57 @@ class Statistics:
     longest_step_us: int
     cpu_load_permille: int
     queue_high_water: int
+    bus_nacks: int
+    bus_arbitration_lost: int
+    bus_stuck: int
+    bus_timeouts: int
+    bus_recoveries: int
+    longest_recovery_us: int
+    imu_lost_configurations: int
+    imu_configurations: int
+    imu_frozen: int
+    clock_silent: int
+    imu_repeated: int
+    imu_skipped: int
+    jitter_max_us: int
+    jitter_mean_ns: int
+
+    def faults(self) -> dict[str, int]:
+        """Return the counters of faults of bus, IMU and clock that are not 0, for a person."""
+        names = {
+            "NACKs": self.bus_nacks,
+            "arbitrations lost": self.bus_arbitration_lost,
+            "stuck buses": self.bus_stuck,
+            "bus timeouts": self.bus_timeouts,
+            "bus recoveries": self.bus_recoveries,
+            "lost IMU configurations": self.imu_lost_configurations,
+            "IMU configurations": self.imu_configurations,
+            "frozen outputs": self.imu_frozen,
+            "silent clocks": self.clock_silent,
+        }
+        return {name: count for name, count in names.items() if count}
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "Statistics":
         """Read a statistics frame."""
         return cls(**{field.name: int(frame[field.name]) for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class GyroBias:
+    """A gyroscope's bias as a board has measured it, in raw counts.
+
+    Attributes
+    ----------
+    counts : tuple of three int
+        x, y, z.
+    gyro_range, acc_range : int
+        Largest difference between two samples of one axis meanwhile.
+    """
+
+    counts: tuple[int, int, int]
+    gyro_range: int
+    acc_range: int
 
 
 def open_port(url: str) -> serial.Serial:
@@ -280,14 +355,15 @@ class Device:
         LinkError
             If nothing that speaks this protocol version answers.
         """
-        frame = self._await_identity()
-        version, expected = frame["protocol_version"], DEFINITION.limits["version"]
-        if version != expected:
+        try:
+            return Identity.from_frame(self._await_identity())
+        except LinkError as error:
+            if self.decoder.foreign_version is None:
+                raise
             raise LinkError(
-                f"{self.url}: the board speaks protocol version {version}, expected {expected}; "
-                "flash it again with 'myowave flash'"
-            )
-        return Identity.from_frame(frame)
+                f"{self.url}: the board speaks protocol version {self.decoder.foreign_version}, "
+                f"expected {DEFINITION.limits['version']}; flash it again with 'myowave flash'"
+            ) from error
 
     def _await_identity(self) -> Frame:
         # Asked more than once: what goes over a line just plugged in may be lost.
@@ -325,6 +401,36 @@ class Device:
     def set_raw(self, on: bool) -> None:
         """Have raw counts in data frames, or not."""
         self._command("set_raw", on=int(on))
+
+    def measure_gyro_bias(self) -> GyroBias:
+        """Have the board measure its gyroscope's bias, which takes a second at rest.
+
+        Raises
+        ------
+        LinkError
+            If the board samples, was moved meanwhile, or its IMU does not give enough samples.
+        """
+        self._command("measure_gyro_bias")
+        frame = self._await(
+            "gyroscope bias", lambda frame: frame.name == "gyro_bias", GYRO_BIAS_TIMEOUT_S
+        )
+        if frame["status"] == DEFINITION.status["moving"]:
+            raise LinkError(
+                f"{self.url}: the board moved while its gyroscope's bias was measured (range "
+                f"{frame['gyro_range']} counts, accelerometer {frame['acc_range']}); lay it down "
+                "and try again"
+            )
+        if frame["status"] != DEFINITION.status["ok"]:
+            raise LinkError(
+                f"{self.url}: the IMU gave {frame['samples']} samples in two seconds, expected 1000"
+            )
+        return GyroBias(
+            (frame["x"], frame["y"], frame["z"]), frame["gyro_range"], frame["acc_range"]
+        )
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Have the board put its raw counts right, from the next start until it boots anew."""
+        self._command("set_calibration", **calibration.to_fields())
 
     def reset_counters(self) -> None:
         """Set the board's counters to zero."""

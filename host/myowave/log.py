@@ -1,6 +1,6 @@
 """Log what a board sends to an append-only file, and read such files back.
 
-The file is `MYOWAVE-LOG-1\\n`, then records, each `COBS(kind u8, host time f64, body, crc32) 0x00`.
+The file is `MYOWAVE-LOG-2\\n`, then records, each `COBS(kind u8, host time f64, body, crc32) 0x00`.
 A record of kind 0 is one frame of the wire protocol as the board sent it (type, sequence, payload);
 one of kind 1 is an event of the logger, as JSON. Records go to the operating system several times a
 second, so a logger that is killed loses less than the last second, and a record cut in the middle
@@ -28,7 +28,9 @@ from myowave.link import Device, Identity, Statistics
 from myowave.wire import DEFINITION, Frame, FrameError
 from myowave.wire.codec import SEQUENCE_RANGE, decode_body
 
-MAGIC = b"MYOWAVE-LOG-1\n"
+# The number is that of the wire protocol whose frames follow.
+_MAGIC_STEM = b"MYOWAVE-LOG-"
+MAGIC = _MAGIC_STEM + b"%d\n" % DEFINITION.limits["version"]
 # How often the port is emptied and the file written: 20 times a second costs little and stays far
 # from filling the operating system's serial buffer (4 KB).
 POLL_S = 0.05
@@ -64,8 +66,9 @@ class LogWriter:
         self.identity: Identity | None = None
         if path.exists() and path.stat().st_size > 0:
             with path.open("rb") as file:
-                if file.read(len(MAGIC)) != MAGIC:
-                    raise RecordingError(f"{path}: exists and is no log, expected a new file")
+                _require_magic(
+                    path, file.read(len(MAGIC)), "exists and is no log, expected a new file"
+                )
                 self.identity = _first_identity(file.read)
             # Ends a record that a killed logger may have left unfinished.
             self._pending = [b"\0"]
@@ -401,13 +404,25 @@ def read_log(path: str | Path) -> LogData:
     parts = _Parts()
     try:
         with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise RecordingError(f"{path}: not a log, expected one made by 'myowave log'")
+            _require_magic(path, file.read(len(MAGIC)), "not a log, expected one of 'myowave log'")
             for run in _runs(file.read):
                 parts.add(run)
     except OSError as error:
         raise RecordingError(f"{path}: cannot read it ({error.strerror})") from error
     return parts.finish()
+
+
+def _require_magic(path: Path, found: bytes, otherwise: str) -> None:
+    """Raise RecordingError, which says `otherwise`, unless a file begins as a log does."""
+    if found == MAGIC:
+        return
+    if found.startswith(_MAGIC_STEM):
+        version = found[len(_MAGIC_STEM) :].strip().decode(errors="replace")
+        raise RecordingError(
+            f"{path}: a log of protocol version {version}, this program reads version "
+            f"{DEFINITION.limits['version']}; read it with the MyoWave that wrote it"
+        )
+    raise RecordingError(f"{path}: {otherwise}")
 
 
 def _runs(read: Callable[[int], bytes]) -> Iterator[bytes]:

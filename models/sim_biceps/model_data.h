@@ -23,6 +23,17 @@ extern const mw_model mw_model_data;
 #define MW_MODEL_HAS_INFO 1
 extern const mw_info mw_model_info;
 
+/* For the self-test: CRC-32 of the convolutions' weights and rows and of the lookup tables, and of
+ * the outputs for so many pseudo-random inputs. */
+#ifdef MW_BYTE_WEIGHTS
+#define MW_MODEL_TABLES_CRC 0xbd245df6U
+#else
+#define MW_MODEL_TABLES_CRC 0xce59b1a0U
+#endif
+#define MW_MODEL_SELF_TEST_SEED 0x2545f491U
+#define MW_MODEL_SELF_TEST_SAMPLES 278U
+#define MW_MODEL_SELF_TEST_CRC 0x6a7d1949U
+
 #ifdef __cplusplus
 }
 #endif

@@ -23,6 +23,8 @@ EXTENTS = {"count": (0, 20), "outputs": (0, 8), "flags": (0, 3)}
 def scalar(field: Field) -> st.SearchStrategy[Any]:
     if field.type == "f32":
         return st.floats(width=32, allow_nan=False)
+    if field.name == "protocol_version":
+        return st.just(DEFINITION.limits["version"])
     low, high = EXTENTS.get(field.name, RANGES[field.type])
     return st.integers(low, high)
 

@@ -1,14 +1,25 @@
 """The Python codec: round trips, and damage that costs only the frames it hits."""
 
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 import pytest
+from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from myowave.errors import ConfigError
-from myowave.wire import DEFINITION, Decoder, Encoder, FrameError, decode_frame, encode_frame
+from myowave.wire import (
+    DEFINITION,
+    Decoder,
+    Encoder,
+    FrameError,
+    VersionError,
+    decode_frame,
+    encode_frame,
+)
 from myowave.wire.definition import WIRE_TOML, load_definition
 from myowave.wire.generate import generated_files
 from tests.wire.strategies import frames, streams
@@ -89,6 +100,8 @@ def test_every_wrong_length_is_refused(name):
         )
         for field in DEFINITION.frames[name].fields
     }
+    if name == "identity":
+        values["protocol_version"] = DEFINITION.limits["version"]
     for field in DEFINITION.frames[name].fields:
         if field.is_matrix:
             columns = field.columns if isinstance(field.columns, int) else 1
@@ -102,6 +115,18 @@ def test_every_wrong_length_is_refused(name):
             decode_body(body[:n])
     with pytest.raises(FrameError):
         decode_body(body + b"\0")
+
+
+def test_a_sender_of_another_version_is_told_from_noise():
+    """Its identity frame begins with its version, whatever follows in that version."""
+    body = struct.pack("<BHB", DEFINITION.frames["identity"].type, 0, 1) + bytes(60)
+    encoded = cobs.encode(body + struct.pack("<I", zlib.crc32(body)))
+    with pytest.raises(VersionError) as caught:
+        decode_frame(encoded)
+    assert caught.value.version == 1
+    decoder = Decoder()
+    assert decoder.feed(b"\0" + encoded + b"\0") == []
+    assert (decoder.foreign_version, decoder.malformed) == (1, 1)
 
 
 def test_values_out_of_range_are_refused():

@@ -38,6 +38,10 @@ static struct {
 
 const char *mw_port_board(void) { return MW_BOARD_NAME; }
 
+uint8_t mw_port_reset_cause(void) { return MW_WIRE_RESET_CAUSE_POWER_ON; }
+
+void mw_port_led(mw_led state) { (void)state; }
+
 uint64_t mw_port_time_us(void) {
     if (port.virtual_clock) {
         return port.virtual_us;

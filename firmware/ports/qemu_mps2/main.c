@@ -17,6 +17,10 @@ static mw_stream_imu imu;
 
 const char *mw_port_board(void) { return MW_BOARD_NAME; }
 
+uint8_t mw_port_reset_cause(void) { return MW_WIRE_RESET_CAUSE_POWER_ON; }
+
+void mw_port_led(mw_led state) { (void)state; }
+
 uint32_t mw_port_irq_save(void) {
     uint32_t primask;
     __asm volatile("mrs %0, primask\n cpsid i" : "=r"(primask)::"memory");

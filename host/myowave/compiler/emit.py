@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from myowave.compiler.plan import (
     describe,
     in_blocks,
 )
+from myowave.compiler.selftest import SEED, self_test
 from myowave.errors import ModelError
 
 MODEL_FORMAT = 3  # MW_MODEL_FORMAT
@@ -38,6 +40,7 @@ _LINE = 96
 # The layouts of weights in mw_engine.h: condition, MW_COLUMN_BLOCK, MW_COLUMN_GROUP,
 # MW_FOLDED_FACTOR.
 _LAYOUTS = (("#ifdef MW_BYTE_WEIGHTS", 16, 16, 1), ("#else", 8, 2, 2))
+_WEIGHT_TYPES = ("<i1", "<i2")  # mw_weight
 IDENTITY = clamp_table(INT8_MIN, INT8_MAX)
 
 
@@ -139,20 +142,35 @@ def plan_json(plan: Plan) -> dict[str, Any]:
 
 def emit(plan: Plan, card: Mapping[str, Any] | None = None) -> tuple[str, str]:
     """Return the text of `model_data.h` and `model_data.c`."""
-    info = "" if card is None else _info(plan, card)
-    return _header(plan, bool(info)), _source(plan) + info
+    tables, source = _source(plan)
+    if card is None:
+        return _header(plan, ""), source
+    info = _info(plan, card)
+    return _header(plan, _device_header(plan, tables)), source + info
 
 
-def _header(plan: Plan, with_info: bool) -> str:
-    info = (
-        """
+def _device_header(plan: Plan, tables: "_Tables") -> str:
+    """Return what only firmware needs of `model_data.h`."""
+    test = self_test(plan)
+    layouts = "".join(
+        f"{condition}\n#define MW_MODEL_TABLES_CRC 0x{crc:08x}U\n"
+        for (condition, *_), crc in zip(_LAYOUTS, tables.checksums(), strict=True)
+    )
+    return f"""
 /* The model card's part a device tells its host. */
 #define MW_MODEL_HAS_INFO 1
 extern const mw_info mw_model_info;
+
+/* For the self-test: CRC-32 of the convolutions' weights and rows and of the lookup tables, and of
+ * the outputs for so many pseudo-random inputs. */
+{layouts}#endif
+#define MW_MODEL_SELF_TEST_SEED 0x{SEED:08x}U
+#define MW_MODEL_SELF_TEST_SAMPLES {test.samples}U
+#define MW_MODEL_SELF_TEST_CRC 0x{test.crc:08x}U
 """
-        if with_info
-        else ""
-    )
+
+
+def _header(plan: Plan, info: str) -> str:
     return f"""/* Written by `myowave compile`; do not edit. Network {plan.sha256[:16]}. */
 #ifndef MW_MODEL_DATA_H
 #define MW_MODEL_DATA_H
@@ -191,24 +209,49 @@ class _Tables:
             kind: [] for kind in ("step", "taps", "conv", "add", "sum", "mul")
         }
         self.lookups: dict[tuple[int, ...], int] = {}
+        # What a core finds in memory, for each layout of `_LAYOUTS`.
+        self.memory = [bytearray() for _ in _LAYOUTS]
+
+    def checksums(self) -> list[int]:
+        """Return the CRC-32 of convolutions and lookup tables in each layout."""
+        tables = b"".join(np.array(table, np.int8).tobytes() for table in self.lookups)
+        return [zlib.crc32(memory + tables) for memory in self.memory]
 
     def weights(self, matrix: NDArray[np.int64], folded: bool) -> str:
         """Add a convolution's weights in every layout and return their name."""
         name = f"weights_{len(self.constants)}"
         rows, columns = in_blocks(len(matrix), BLOCK), matrix.shape[1]
         text = ""
-        for condition, column_block, group, factor in _LAYOUTS:
+        for layout, (condition, column_block, group, factor) in enumerate(_LAYOUTS):
             padded = np.zeros((rows, in_blocks(columns, column_block)), np.int64)
             padded[: len(matrix), :columns] = (factor if folded else 1) * matrix
             # Blocks of rows; in each, groups of columns; of each group, the block's rows.
             packed = padded.reshape(-1, BLOCK, padded.shape[1] // group, group)
             numbers = packed.transpose(0, 2, 1, 3).ravel()
+            self.memory[layout] += numbers.astype(_WEIGHT_TYPES[layout]).tobytes()
             text += (
                 f"{condition}\nstatic _Alignas(4) const mw_weight {name}[{numbers.size}] = "
                 f"{{\n{_wrapped(map(int, numbers))}}};\n"
             )
         self.constants.append(f"{text}#endif\n")
         return name
+
+    def add_rows(
+        self, biases: NDArray[np.int32], scales: Sequence[Requantization], folded: bool
+    ) -> None:
+        """Note the numbers of a convolution's rows for the checksums."""
+        rows = np.zeros((in_blocks(len(scales), BLOCK), 4), np.int64)
+        rows[:, 3] = 1
+        rows[: len(scales)] = [
+            (bias, scale.offset, scale.mantissa, scale.shift)
+            for bias, scale in zip(biases, scales, strict=True)
+        ]
+        for layout, (*_, factor) in enumerate(_LAYOUTS):
+            scaled = rows.copy()
+            scaled[:, 0] *= factor if folded else 1
+            # Blocks of rows; in each, one array a column.
+            blocks = scaled.reshape(-1, BLOCK, 4).transpose(0, 2, 1) & 0xFFFFFFFF
+            self.memory[layout] += blocks.astype("<u4").tobytes()
 
     def structures(self, ctype: str, stem: str, rows: Sequence[str]) -> str:
         """Add an array of structures and return its name."""
@@ -222,7 +265,7 @@ class _Tables:
         return self.lookups.setdefault(tuple(table), len(self.lookups))
 
 
-def _source(plan: Plan) -> str:
+def _source(plan: Plan) -> tuple[_Tables, str]:
     tables = _Tables()
     line_offset = 0
     for step in plan.steps:
@@ -274,7 +317,7 @@ def _source(plan: Plan) -> str:
         tables.rows["step"].append(
             f"{{MW_STEP_{kind}, {index}U, {a}U, {b}U, {plan.address(step.dst)}U, {count}U}}"
         )
-    return _assemble(plan, tables)
+    return tables, _assemble(plan, tables)
 
 
 def _conv_row(tables: _Tables, step: Conv, lead: int) -> str:
@@ -304,6 +347,7 @@ def _conv_row(tables: _Tables, step: Conv, lead: int) -> str:
         arrays = ", ".join(f"{{{', '.join(c[i : i + BLOCK])}}}" for c in columns_of_rows)
         table = tables.lookup(step.tables[i] or IDENTITY)
         blocks.append(f"{{{arrays}, tables[{table}] + {-INT8_MIN}}}")
+    tables.add_rows(step.bias, scales, step.folded)
     name = tables.structures("mw_rows", "rows", blocks)
     return f"{{{weights}, {name}, MW_COLUMNS({lead + columns}U), {int(step.folded)}}}"
 

@@ -33,6 +33,20 @@ class FrameError(ValueError):
     """Bytes that are no frame of this protocol: expected on a noisy line, so no MyowaveError."""
 
 
+class VersionError(FrameError):
+    """An intact identity frame of another version of this protocol.
+
+    Attributes
+    ----------
+    version : int
+        The sender's.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"identity: protocol version {version}")
+        self.version = version
+
+
 @dataclass(frozen=True)
 class Frame:
     """One decoded frame.
@@ -179,7 +193,11 @@ def decode_body(body: bytes) -> Frame:
     spec = DEFINITION.by_type.get(number)
     if spec is None:
         raise FrameError(f"unknown frame type {number}")
-    return Frame(spec.name, sequence, decode_payload(spec, body[HEADER_SIZE:]), body)
+    payload = body[HEADER_SIZE:]
+    # The version comes first in every version, so that a stranger can be told from noise.
+    if spec.name == "identity" and payload and payload[0] != DEFINITION.limits["version"]:
+        raise VersionError(payload[0])
+    return Frame(spec.name, sequence, decode_payload(spec, payload), body)
 
 
 class ChecksumError(FrameError):
@@ -232,12 +250,15 @@ class Decoder:
         Runs of bytes between zero bytes with a wrong checksum, and such that are no frame.
     lost : int
         Frames missing from the sender's sequence numbers, damaged ones included.
+    foreign_version : int or None
+        Protocol version of the last identity frame in another one.
     """
 
     def __init__(self) -> None:
         self.crc_errors = 0
         self.malformed = 0
         self.lost = 0
+        self.foreign_version: int | None = None
         self._tail = b""
         self._overlong = False
         self._next_sequence: int | None = None
@@ -271,7 +292,9 @@ class Decoder:
         except ChecksumError:
             self.crc_errors += 1
             return
-        except FrameError:
+        except FrameError as error:
+            if isinstance(error, VersionError):
+                self.foreign_version = error.version
             self.malformed += 1
             return
         if self._next_sequence is not None:

@@ -84,8 +84,8 @@ class Definition:
     ----------
     limits : dict of str to int
         The `[protocol]` table: version, maximum payload, batch sizes, windows.
-    status, level, mode, data_flags : dict of str to int
-        Named values of the fields of the same name.
+    status, level, mode, self_test, reset_cause, turn, data_flags : dict of str to int
+        Named values of the fields of the same name; of self_test and data_flags, bits.
     frames : dict of str to FrameSpec
         By name.
     by_type : dict of int to FrameSpec
@@ -96,6 +96,9 @@ class Definition:
     status: dict[str, int]
     level: dict[str, int]
     mode: dict[str, int]
+    self_test: dict[str, int]
+    reset_cause: dict[str, int]
+    turn: dict[str, int]
     data_flags: dict[str, int]
     frames: dict[str, FrameSpec]
     by_type: dict[int, FrameSpec]
@@ -141,6 +144,9 @@ def load_definition(path: Path = WIRE_TOML) -> Definition:
         status=table["status"],
         level=table["level"],
         mode=table["mode"],
+        self_test=table["self_test"],
+        reset_cause=table["reset_cause"],
+        turn=table["turn"],
         data_flags=table["data_flags"],
         frames=frames,
         by_type=by_type,

@@ -48,6 +48,9 @@ def c_header(definition: Definition) -> str:
         ("STATUS", definition.status),
         ("LEVEL", definition.level),
         ("MODE", definition.mode),
+        ("SELF_TEST", definition.self_test),
+        ("RESET_CAUSE", definition.reset_cause),
+        ("TURN", definition.turn),
         ("DATA_FLAG", definition.data_flags),
         ("TYPE", {spec.name: spec.type for spec in definition.frames.values()}),
     ):
@@ -178,6 +181,10 @@ def protocol_table(definition: Definition) -> str:
         "their zero points and the first `receptive_field - 1` samples are warm-up again. No",
         "sample is invented.",
         "",
+        "A board applies the calibration it was given (`set_calibration`) before the network. Raw",
+        "counts in data frames are as the IMU gave them; replayed counts are taken as they are. A",
+        "calibration lasts until the board boots anew, which the identity frame tells.",
+        "",
         "In a replay the host keeps at most "
         f"{limits['replay_window']} samples unanswered, in frames of up to "
         f"{limits['replay_batch']}; each",
@@ -202,6 +209,9 @@ def protocol_table(definition: Definition) -> str:
         ("status", definition.status),
         ("level", definition.level),
         ("mode", definition.mode),
+        ("self_test", definition.self_test),
+        ("reset_cause", definition.reset_cause),
+        ("turn", definition.turn),
         ("data_flags", definition.data_flags),
     ):
         lines += ["", f"## `{title}`", "", "| name | value |", "| --- | --- |"]
