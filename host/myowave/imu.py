@@ -44,8 +44,8 @@ class Imu:
 
 # Sensitivities: ICM-42688-P datasheet DS-000347 tables 1 and 2 (4096 LSB/g, 32.8 LSB/(°/s); noise
 # 70 µg/√Hz, 2.8 m°/s/√Hz); MPU-6050 register map RM-MPU-6000A (4096 LSB/g, 32.8 LSB/(°/s); noise
-# 400 µg/√Hz, 5 m°/s/√Hz); MPU-6500 and MPU-9250 product specifications tables 1 and 2 (scales alike;
-# noise 300 µg/√Hz, 10 m°/s/√Hz); LSM6DS3TR-C datasheet table 3 (0.244 mg/LSB, 35 m°/s/LSB; noise
+# 400 µg/√Hz, 5 m°/s/√Hz); MPU-6500 and MPU-9250 specifications tables 1 and 2 (scales alike; noise
+# 300 µg/√Hz, 10 m°/s/√Hz); LSM6DS3TR-C datasheet table 3 (0.244 mg/LSB, 35 m°/s/LSB; noise
 # 90 µg/√Hz, 5 m°/s/√Hz); LSM6DSO datasheet table 2 (scales alike; noise 80 µg/√Hz, 3.8 m°/s/√Hz).
 # "lsm6ds3tr-c" is also the LSM6DSL and "lsm6dso" the LSM6DSOX: a board cannot tell them apart.
 # The same parts, names and scales are in firmware/drivers; a test compares them.
