@@ -7,10 +7,10 @@
  * Every tick of the clock becomes exactly one call of mw_app_on_tick, in order: with the sample that
  * was read for it, or with none. What was not measured is never made up. Every fault is counted
  * (mw_faults, in the statistics frame), reported as a text frame, at most one a second, and
- * recovered from: a NACK alone by trying again at the next tick; a stuck bus, lost arbitration, a
- * burst that does not end and repeated NACKs by freeing the bus; an IMU found without its
- * configuration by sending it again; a data-ready line that has gone silent by going on with the
- * port's own timer. Ticks that pass meanwhile have no sample.
+ * recovered from: a NACK alone by trying again at the next tick; a stuck bus, lost arbitration and a
+ * burst that does not end by freeing the bus; an IMU found without its configuration by sending it
+ * again; a data-ready line that has gone silent by going on with the port's own timer. Ticks that
+ * pass meanwhile have no sample, and the network starts anew after them.
  *
  * An IMU whose output stays the same for MW_FROZEN_SAMPLES bursts is taken for frozen and configured
  * anew: sensor noise alone changes some of six 16-bit numbers. Tests must feed noise as well. */
@@ -41,52 +41,74 @@ void mw_port_burst_abort(void);
 
 /* ---- State ----------------------------------------------------------------------------------- */
 
+/* What the main loop is to recover from. */
+typedef enum {
+    MW_FAULT_NONE = 0,
+    MW_FAULT_BUS,     /* stuck, arbitration lost, or a burst that did not begin or end */
+    MW_FAULT_NACKS,   /* several in a row */
+    MW_FAULT_SUSPECT, /* an output as after a reset: all zero, or all at the lowest value */
+    MW_FAULT_FROZEN,
+    MW_FAULT_SILENT /* the clock */
+} mw_fault;
+
 typedef struct {
     mw_app *app; /* set by the port before anything is called; all else starts as zero */
     mw_imu imu;
-    bool found;            /* the IMU answered and took its configuration */
+    bool found;             /* the IMU answered and took its configuration */
     bool data_ready_failed; /* the line has gone silent once: the timer is the clock since */
 
-    /* The clock's interrupt writes these, all others read. */
-    atomic_uint_least32_t ticks;      /* of the clock since start */
+    /* Written by the clock's interrupt, and by the main loop while the clock stands. */
+    atomic_uint_least32_t ticks;      /* since start, those included that the clock left out */
+    atomic_uint_least32_t last_us;    /* low half of the newest stamp */
     atomic_uint_least32_t burst_tick; /* number of the tick, from 1, whose burst is under way */
-    atomic_bool in_flight;
-    atomic_bool refused;  /* the port could not start a burst */
-    uint64_t stamp_us[2]; /* of the tick whose burst is under way, of the last tick */
+    uint64_t burst_us;                /* its stamp */
+    int32_t burst_deviation_us;       /* its stamp less the ideal one */
+    uint64_t due_us;                  /* ideal time of the last tick */
+    atomic_bool refused;              /* a burst could not be started */
+    atomic_bool in_flight;            /* set by the clock, cleared when the burst has ended */
 
-    /* Set by the main loop. */
+    /* Written by the main loop, read by interrupts. */
     atomic_bool running;
     atomic_bool paused; /* the main loop has the bus: ticks start no burst */
+    bool on_data_ready; /* the clock is the IMU's own */
+    uint32_t period_us;
 
-    /* The burst's interrupt writes these; the main loop with interrupts masked. */
-    uint32_t served;                /* ticks told to the application */
-    atomic_uint_least32_t failure;  /* 1 + mw_bus_status of what the main loop must recover from */
-    uint32_t nacks;                 /* in a row */
-    uint32_t repeats;               /* in a row */
-    int16_t last[MW_IMU_CHANNELS];
+    /* Written by the burst's interrupt, and by the main loop with interrupts masked. */
+    uint32_t served; /* ticks told to the application */
+    mw_fault fault;  /* not yet taken up by the main loop */
+    uint32_t nacks;  /* in a row */
+    uint32_t repeats; /* in a row */
+    int16_t last[MW_IMU_AXES];
     bool has_last;
-    uint32_t skipped_remainder;
+    uint64_t last_read_us;
+    uint64_t unread_billionths; /* of an output of the IMU, due and not read */
+    int32_t unread;             /* outputs */
+    bool bus_failed; /* and no sample has come since */
+    uint64_t failed_us;
 
     /* Main loop. */
-    uint64_t expected_us;
-    uint32_t period_us;
-    uint64_t settled_us;
+    mw_fault recovering; /* from what */
+    bool free_bus;       /* the next attempt begins with it */
+    bool restarting;     /* the port's clock, not the application's sampling */
+    uint64_t retry_us;
     uint64_t reported_us;
+    uint32_t unreported; /* a bit each mw_fault */
 } mw_acquisition;
 
 /* ---- Boot and sample clock (main loop) ------------------------------------------------------- */
 
 /* At boot, after mw_app_init, interrupts masked: finds the IMU on either address, configures it,
  * tests it (identity, configuration, plausible gravity), tells the application which one there is
- * and sends the identity frame. Without an IMU `start` is refused; the board stays reachable.
- * Takes as long as the IMU's own start-up, under 500 ms. */
+ * and sends the identity frame. Without an IMU `start` is refused, the board stays reachable, and
+ * mw_acquisition_serve looks for one once a second. Takes as long as the IMU's own start-up, under
+ * 500 ms. */
 void mw_acquisition_begin(mw_acquisition *acquisition);
 
 /* In mw_port_sample_clock_start, before the first tick. `period_us` is the clock's nominal period. */
 void mw_acquisition_start(mw_acquisition *acquisition, uint64_t now_us, uint32_t period_us);
 
-/* In mw_port_sample_clock_stop, when no tick can come any more: ends a burst under way and tells the
- * application of the ticks it has not heard of. */
+/* In mw_port_sample_clock_stop, when no tick can come any more: ends a burst under way, whose tick
+ * does not count, and tells the application of earlier ticks it has not heard of. */
 void mw_acquisition_stop(mw_acquisition *acquisition);
 
 /* Whether the IMU's data-ready line may be the sample clock: the part has a true 1 kHz rate and the
@@ -102,7 +124,9 @@ void mw_acquisition_serve(mw_acquisition *acquisition, uint64_t now_us);
 /* ---- Interrupts ------------------------------------------------------------------------------ */
 
 /* The sample clock ticked at `time_us`. Stamps and starts the burst, nothing else: the one function
- * that may interrupt every other, also while interrupts are masked by mw_port_irq_save. */
+ * that may interrupt every other, also while interrupts are masked by mw_port_irq_save. A stamp
+ * that is whole periods late stands for the ticks left out, which then have no sample; it may be up
+ * to 3/4 of a period late without. */
 void mw_acquisition_on_clock(mw_acquisition *acquisition, uint64_t time_us);
 
 /* The burst has ended with `status`; `bytes` holds what was read when it is MW_BUS_OK. Decodes and

@@ -40,19 +40,20 @@ typedef enum {
     MW_APP_CALIBRATING = MW_WIRE_MODE_CALIBRATING /* the gyroscope's bias is being measured */
 } mw_app_mode;
 
-/* Counters of acquisition (acquisition.h); 0 on boards that sample another way. Each has one
- * context that writes it: the interrupts, or the main loop. */
+/* Counters of acquisition (acquisition.h); 0 on boards that sample another way. */
 typedef struct {
-    atomic_uint_least32_t nacks; /* interrupts, from here on */
+    /* Written by interrupts, and by the main loop with interrupts masked. */
+    atomic_uint_least32_t nacks;
     atomic_uint_least32_t arbitration_lost;
     atomic_uint_least32_t stuck;
+    atomic_uint_least32_t timeouts;
     atomic_uint_least32_t longest_recovery_us;
     atomic_uint_least32_t repeated;
     atomic_uint_least32_t skipped;
     atomic_uint_least32_t jitter_max_us;
     atomic_uint_least32_t jitter_sum_us; /* over jitter_ticks; both are halved before they are full */
     atomic_uint_least32_t jitter_ticks;
-    uint32_t timeouts; /* main loop, from here on */
+    /* Written by the main loop. */
     uint32_t recoveries;
     uint32_t lost_configurations;
     uint32_t configurations;

@@ -101,14 +101,14 @@ static void reset_counters(mw_app *app) {
     atomic_store(&app->shared.queue_high_water, 0u);
     mw_faults *faults = &app->faults;
     atomic_uint_least32_t *const of_interrupts[] = {
-        &faults->nacks,    &faults->arbitration_lost, &faults->stuck,
-        &faults->repeated, &faults->skipped,          &faults->longest_recovery_us,
-        &faults->jitter_max_us, &faults->jitter_sum_us, &faults->jitter_ticks,
+        &faults->nacks,         &faults->arbitration_lost,    &faults->stuck,
+        &faults->timeouts,      &faults->longest_recovery_us, &faults->repeated,
+        &faults->skipped,       &faults->jitter_max_us,       &faults->jitter_sum_us,
+        &faults->jitter_ticks,
     };
     for (size_t i = 0; i < sizeof of_interrupts / sizeof of_interrupts[0]; i++) {
         atomic_store(of_interrupts[i], 0u);
     }
-    faults->timeouts = 0;
     faults->recoveries = 0;
     faults->lost_configurations = 0;
     faults->configurations = 0;

@@ -87,7 +87,7 @@ void mw_report_statistics(mw_app *app) {
         .bus_nacks = atomic_load(&faults->nacks),
         .bus_arbitration_lost = atomic_load(&faults->arbitration_lost),
         .bus_stuck = atomic_load(&faults->stuck),
-        .bus_timeouts = faults->timeouts,
+        .bus_timeouts = atomic_load(&faults->timeouts),
         .bus_recoveries = faults->recoveries,
         .longest_recovery_us = atomic_load(&faults->longest_recovery_us),
         .imu_lost_configurations = faults->lost_configurations,

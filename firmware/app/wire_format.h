@@ -212,7 +212,7 @@ typedef struct {
     uint32_t processed; /* samples through the network */
     uint32_t missed; /* ticks at which the IMU had no sample */
     uint32_t dropped; /* samples lost because the queue was full */
-    uint32_t overruns; /* ticks served more than one period late */
+    uint32_t overruns; /* ticks served more than one period late, or that found the read before still under way */
     uint32_t gaps; /* places where the network started anew */
     uint32_t tx_frames; /* frames handed to the UART */
     uint32_t tx_dropped_batches; /* data frames dropped because the UART was backlogged */
@@ -227,7 +227,7 @@ typedef struct {
     uint32_t bus_nacks; /* transfers the IMU did not acknowledge */
     uint32_t bus_arbitration_lost; /* transfers in which somebody else drove the bus */
     uint32_t bus_stuck; /* times SDA was held low */
-    uint32_t bus_timeouts; /* transfers that did not end within a period */
+    uint32_t bus_timeouts; /* transfers that could not begin or did not end in time */
     uint32_t bus_recoveries; /* times the bus was freed again (nine clocks and a stop) */
     uint32_t longest_recovery_us; /* longest time from a fault of the bus to the first sample after it */
     uint32_t imu_lost_configurations; /* times the IMU was found without its configuration */
