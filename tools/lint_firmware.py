@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FIRMWARE = REPOSITORY / "firmware"
 BIN = Path(sys.executable).parent
 # What compiles for the host. The other ports hold registers of cores the host does not have.
-HOST_FOLDERS = ("engine", "app", "drivers", "ports/native")
+HOST_FOLDERS = ("engine", "app", "drivers", "ports/native", "ports/simulated")
 INCLUDES = [f"-I{FIRMWARE / folder}" for folder in HOST_FOLDERS]
 # The application is compiled with a model's tables; those of the demo stand for any.
 INCLUDES.append(f"-I{REPOSITORY / 'models' / 'sim_biceps'}")

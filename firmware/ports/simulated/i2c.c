@@ -3,9 +3,10 @@
 
 #include <string.h>
 
-#define BYTE_BITS 9u         /* with the acknowledge */
-#define TIMEOUT_NS 2000000u  /* after which the blocking bus gives a transfer up */
-#define CLOCK_NS 10000u      /* of recovery, by hand at 100 kHz */
+/* In 64 bits, as times are. */
+#define BYTE_BITS UINT64_C(9) /* with the acknowledge */
+#define TIMEOUT_NS 2000000u   /* after which the blocking bus gives a transfer up */
+#define CLOCK_NS UINT64_C(10000) /* of recovery, by hand at 100 kHz */
 #define RECOVERY_CLOCKS 9u
 
 static bool happens(uint32_t *fault) {
@@ -16,15 +17,15 @@ static bool happens(uint32_t *fault) {
     return true;
 }
 
-static void ends_after(i2c_transfer *transfer, size_t bits, mw_bus_status status) {
+static void ends_after(i2c_transfer *transfer, uint64_t bits, mw_bus_status status) {
     transfer->status = status;
-    transfer->end_ns = transfer->begin_ns + (uint64_t)bits * I2C_BIT_NS;
+    transfer->end_ns = transfer->begin_ns + bits * I2C_BIT_NS;
 }
 
 void i2c_begin(i2c_bus *bus, i2c_transfer *transfer) {
     transfer->begin_ns = bus->now_ns();
-    const size_t start = 1;
-    const size_t stop = 1;
+    const uint64_t start = 1;
+    const uint64_t stop = 1;
     if (bus->hold_clocks > 0u) {
         ends_after(transfer, start + BYTE_BITS, MW_BUS_STUCK);
     } else if (happens(&bus->hang)) {
@@ -38,7 +39,7 @@ void i2c_begin(i2c_bus *bus, i2c_transfer *transfer) {
     } else if (happens(&bus->nack_data)) {
         ends_after(transfer, start + 2u * BYTE_BITS + stop, MW_BUS_NACK_DATA);
     } else {
-        size_t bits = start + BYTE_BITS * (1u + transfer->out_length) + stop;
+        uint64_t bits = start + BYTE_BITS * (1u + transfer->out_length) + stop;
         if (transfer->in_length > 0u) {
             bits += start + BYTE_BITS * (1u + transfer->in_length);
         }
@@ -59,13 +60,13 @@ mw_bus_status i2c_end(i2c_bus *bus, i2c_transfer *transfer) {
     uint64_t time_ns = transfer->begin_ns + (1u + 2u * BYTE_BITS) * I2C_BIT_NS;
     imu_model_select(bus->imu, transfer->out[0], time_ns);
     for (size_t i = 1; i < transfer->out_length; i++) {
-        time_ns += (uint64_t)BYTE_BITS * I2C_BIT_NS;
+        time_ns += BYTE_BITS * I2C_BIT_NS;
         imu_model_write(bus->imu, transfer->out[i], time_ns);
     }
     time_ns += (1u + BYTE_BITS) * I2C_BIT_NS;
     for (size_t i = 0; i < transfer->in_length; i++) {
         transfer->in[i] = imu_model_read(bus->imu, time_ns);
-        time_ns += (uint64_t)BYTE_BITS * I2C_BIT_NS;
+        time_ns += BYTE_BITS * I2C_BIT_NS;
     }
     return MW_BUS_OK;
 }

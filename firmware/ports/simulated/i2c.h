@@ -8,7 +8,7 @@
 #include "bus.h"
 #include "imu_model.h"
 
-#define I2C_BIT_NS 2500u /* 400 kHz */
+#define I2C_BIT_NS UINT64_C(2500) /* 400 kHz */
 
 typedef struct {
     imu_model *imu;

@@ -45,25 +45,25 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    uint8_t addresses[2];
     const imu_model_register *registers;
     size_t register_count;
-    uint8_t bank_register; /* 0: one bank */
-    uint8_t reset_register;
-    uint8_t reset_bit;
-    uint32_t reset_ns;    /* how long it does not answer after a reset */
-    uint8_t data_first;   /* first output register */
-    uint8_t data_length;  /* bytes */
-    uint8_t acc_offset;   /* of acc x from the first */
-    uint8_t gyro_offset;
-    bool whole_burst;     /* all numbers of a burst are of one sample */
-    int16_t no_sample;    /* what a sensor that is off reads */
-    uint32_t acc_start_ns; /* from switched on to the first sample */
-    uint32_t gyro_start_ns;
     imu_model_settings (*settings)(const imu_model_registers *registers);
     /* Whether the part takes a write of this register now; NULL: always. */
     bool (*accepts)(const imu_model_registers *registers, uint8_t bank, uint8_t address,
                     uint64_t since_power_ns);
+    uint32_t reset_ns;     /* how long it does not answer after a reset */
+    uint32_t acc_start_ns; /* from switched on to the first sample */
+    uint32_t gyro_start_ns;
+    int16_t no_sample;     /* what a sensor that is off reads */
+    uint8_t addresses[2];
+    uint8_t bank_register; /* 0: one bank */
+    uint8_t reset_register;
+    uint8_t reset_bit;
+    uint8_t data_first;  /* first output register */
+    uint8_t data_length; /* bytes */
+    uint8_t acc_offset;  /* of acc x from the first */
+    uint8_t gyro_offset;
+    bool whole_burst; /* all numbers of a burst are of one sample */
 } imu_model_part;
 
 typedef struct {
@@ -74,15 +74,15 @@ typedef struct {
 
     imu_model_registers registers;
     imu_model_settings settings;
-    uint64_t power_ns;      /* when acc or gyro was last switched on or off */
-    uint64_t answers_ns;    /* from when on it answers after a reset */
-    uint64_t frozen_ns;     /* outputs stay as at this time; UINT64_MAX: they do not */
-    uint64_t unplugged_ns;  /* does not answer until then */
+    uint64_t power_ns;     /* when acc or gyro was last switched on or off */
+    uint64_t answers_ns;   /* from when on it answers after a reset */
+    uint64_t frozen_ns;    /* outputs stay as at this time; UINT64_MAX: they do not */
+    uint64_t unplugged_ns; /* does not answer until then */
 
-    uint8_t pointer;        /* register of the next byte */
-    uint64_t burst_ns;      /* when the transfer began */
-    int16_t latch;          /* number whose first byte has been read */
-    uint8_t latch_of;       /* register of that first byte */
+    uint64_t burst_ns; /* when the transfer began */
+    int16_t latch;     /* number whose first byte has been read */
+    uint8_t latch_of;  /* register of that first byte */
+    uint8_t pointer;   /* register of the next byte */
 } imu_model;
 
 extern const imu_model_part imu_model_parts[];

@@ -6,7 +6,7 @@
 
 #define ROW_BYTES (TRUTH_AXES * sizeof(int16_t))
 
-static void fail(const char *path) {
+static _Noreturn void fail(const char *path) {
     (void)fprintf(stderr, "%s: expected a file of rows of six int16\n", path);
     exit(2);
 }
