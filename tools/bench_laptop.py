@@ -24,8 +24,11 @@ from myowave.recording import RATE_HZ
 from myowave.tflm import run_tflm_windows
 
 TENSORFLOW_SCRIPT = Path(__file__).with_name("bench_tensorflow.py")
-SINGLE_CALLS = 20_000
+# Samples in one call of many, and calls of one.
+SAMPLES = 20_000
 WINDOWS = 40
+# Many, for one of them to find the machine idle.
+RUNS = 20
 
 Row = dict[str, Any]
 
@@ -89,21 +92,21 @@ def fastest(work: Callable[[], Any], runs: int) -> float:
 
 
 def _engine(name: str) -> Speed:
-    speed = measure_native(reference_network(name))
-    return Speed("MyoWave engine", name, "many samples", 1e9 / speed.samples_per_second)
+    speed = measure_native(reference_network(name), samples=SAMPLES, runs=RUNS)
+    return Speed("MyoWave engine", name, f"{SAMPLES:,} samples", 1e9 / speed.samples_per_second)
 
 
 def _engine_from_python(tflite: bytes) -> Speed:
     """Time what the window runtimes are timed for: one call from Python for one prediction."""
     engine = NativeEngine(tflite)
     rng = np.random.default_rng(0)
-    x = rng.integers(-128, 128, (SINGLE_CALLS, engine.n_inputs), dtype=np.int8)
+    x = rng.integers(-128, 128, (SAMPLES, engine.n_inputs), dtype=np.int8)
 
     def run() -> None:
         for sample in x:
             engine.step(sample)
 
-    seconds = fastest(run, 3) / len(x)
+    seconds = fastest(run, 5) / len(x)
     return Speed("MyoWave engine from Python", "R", "one sample", seconds * 1e9)
 
 
