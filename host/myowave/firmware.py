@@ -186,8 +186,12 @@ def _run_platformio(board: Board, tables: Mapping[str, str], sanitize: bool, ima
     )
     if result.returncode != 0:
         output = (result.stdout + result.stderr).splitlines()
+        # The linker says what overflowed in a line of its own, without the word.
         reasons = (
-            [line for line in output if "error" in line.lower()] or output[-1:] or ["no output"]
+            [line for line in output if " overflowed by " in line]
+            or [line for line in output if "error" in line.lower()]
+            or output[-1:]
+            or ["no output"]
         )
         log = image.parent / f"{board.name}.log"
         log.write_text("\n".join(output) + "\n", encoding="utf-8")
