@@ -15,6 +15,7 @@ from myowave.errors import ModelError, ParityError, ToolError
 OUTPUTS_PER_CALL = 1024
 VERIFIED_WINDOWS = 8
 ARENA_BASE = 1 << 16
+ARENA_A_ROW = 64
 ARENA_MAX = 1 << 27
 
 
@@ -171,7 +172,10 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
         ) from error
     # All tensors at once and generous bookkeeping: more than the runtime's planner ever needs.
     tensors = sum(math.prod(tensor.shape) for tensor in graph.tensors if not tensor.constant)
-    arena = ARENA_BASE + tensors + 4096 * (len(graph.operators) + len(graph.tensors))
+    # The runtime copies what filters hold a row. Where there is no room it does not fail, it crashes.
+    rows = sum(len(t.quantization.scales) for t in graph.tensors if t.quantization is not None)
+    bookkeeping = 4096 * (len(graph.operators) + len(graph.tensors)) + ARENA_A_ROW * rows
+    arena = ARENA_BASE + tensors + bookkeeping
     while True:
         try:
             return runtime.Interpreter.from_bytes(tflite, arena_size=arena)
