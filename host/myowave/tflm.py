@@ -172,7 +172,7 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
         ) from error
     # All tensors at once and generous bookkeeping: more than the runtime's planner ever needs.
     tensors = sum(math.prod(tensor.shape) for tensor in graph.tensors if not tensor.constant)
-    # The runtime copies what filters hold a row. Where there is no room it does not fail, it crashes.
+    # Scales and the like of each row are copied; where they have no room the runtime crashes.
     rows = sum(len(t.quantization.scales) for t in graph.tensors if t.quantization is not None)
     bookkeeping = 4096 * (len(graph.operators) + len(graph.tensors)) + ARENA_A_ROW * rows
     arena = ARENA_BASE + tensors + bookkeeping
