@@ -15,8 +15,10 @@ HELP = """Measure what a network costs a Cortex-M: instructions a sample, RAM, f
 
 Instructions are counted by the emulator (QEMU, `-icount shift=0`) and include input scaling; they
 are not cycles. Sizes come from the compiled objects. `--core native` times the engine on this
-machine instead, on one core and over many samples a call. MODEL_DIR is a model directory or a `.tflite` file; `--reference R`
-(or S, M) measures a reference network with fixed random weights in its place.
+machine instead, on one core and over many samples a call.
+
+MODEL_DIR is a model directory or a `.tflite` file; `--reference R` (or S, M) measures a reference
+network with fixed random weights in its place.
 
 Example: `myowave bench --reference R --core cortex-m4 --json bench.json`
 """
