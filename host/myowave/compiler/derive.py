@@ -29,7 +29,6 @@ from myowave.compiler.plan import (
     Taps,
     TensorScale,
     View,
-    placed,
 )
 from myowave.errors import UnsupportedModelError
 
@@ -143,7 +142,7 @@ def derive(
     derivation = _Deriver(graph)
     plan = derivation.run(hashlib.sha256(tflite).hexdigest())
     plan = without_dead_steps(plan)
-    plan = placed(optimized(plan, optimize))
+    plan = optimized(plan, optimize)
     _check_state(plan, STATE_BYTES_MAX if state_limit_bytes is None else state_limit_bytes)
     return Derivation(graph, derivation.sequences, plan)
 
