@@ -90,9 +90,15 @@ def test_prints_what_tflite_micro_computes(
 @needs_compiler
 def test_hears_the_knocks_of_the_kept_samples(monitor: Path) -> None:
     """The kept network does what it is for: knocks rise fast and far above what lies between."""
-    knock = levels(monitor, kept_samples())[:, 2]
+    printed = levels(monitor, kept_samples())
+    knock = printed[:, 2]
     assert np.median(knock) < 10
     assert knock.max() > 100
+    shown = re.findall(
+        r"^    (\d+) (\d+) (\d+)$", (EXAMPLE / "README.md").read_text(), re.MULTILINE
+    )
+    assert shown
+    assert {tuple(map(int, line)) for line in shown} <= {tuple(row) for row in printed.tolist()}
 
 
 @needs_compiler
