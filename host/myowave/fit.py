@@ -517,7 +517,7 @@ def _trace_app(
             f"{board.name}: the emulated board took {len(ticks)} samples, expected {_TICKS[1] + 1}"
         )
     part = slice(int(ticks[_TICKS[0]]), int(ticks[_TICKS[1]]))
-    return Trace(trace.instructions, trace.steps[part], trace.reads[part])
+    return Trace(trace.instructions, trace.steps[part], trace.reads[part], tick)
 
 
 class _Session:
