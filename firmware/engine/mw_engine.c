@@ -55,21 +55,22 @@ static inline int32_t requantize_general(int32_t x, int32_t mantissa, int32_t of
 
 static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
                                    const mw_value *newest, mw_value *dst) {
+    /* Copies: the compiler cannot know that the stores below leave the table alone. */
     const uint32_t width = taps->width;
-    const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
-    int8_t *oldest = line + (size_t)*position * width;
-    uint32_t vector = *position;
-    for (uint32_t tap = 1; tap < taps->taps; ++tap) {
+    const uint32_t dilation = taps->dilation;
+    const uint32_t length = (uint32_t)(taps->taps - 1U) * dilation;
+    const uint32_t now = *position;
+    const mw_value *const last = dst + (size_t)(taps->taps - 1U) * width;
+    uint32_t vector = now;
+    do {
         mw_from_bytes(line + (size_t)vector * width, dst, width);
         dst += width;
-        vector += taps->dilation;
-        if (vector >= length) {
-            vector -= length;
-        }
-    }
+        vector += dilation;
+        vector -= vector >= length ? length : 0U;
+    } while (dst != last);
     /* The newest vector takes the place of the oldest, which nothing needs any more. */
-    mw_store_newest(newest, dst, oldest, width);
-    *position = *position + 1U == length ? 0U : *position + 1U;
+    mw_store_newest(newest, dst, line + (size_t)now * width, width);
+    *position = now + 1U == length ? 0U : now + 1U;
 }
 
 static MW_NO_INLINE void conv_general(const mw_conv *conv, const mw_value *x, mw_value *dst,
