@@ -48,9 +48,8 @@ TRACED_SAMPLES = 4
 TRACED_MACS = 200_000
 _FLASH_SECTIONS = (".vectors", ".text", ".rodata", ".ARM.exidx", ".data")
 _RAM_SECTIONS = (".data", ".bss", ".stack")
-# The application is traced over two data frames, after one to settle.
-_BATCH = DEFINITION.limits["batch_samples"]
-_TICKS = (_BATCH, 3 * _BATCH)
+# The application is traced over as many samples as a data frame holds, after a few to settle.
+_TICKS = (5, 5 + DEFINITION.limits["batch_samples"])
 
 
 @dataclass(frozen=True)
@@ -514,14 +513,14 @@ def _trace_app(
     ticks = np.flatnonzero(address == tick)
     if len(ticks) <= _TICKS[1]:
         raise ToolError(
-            f"{board.name}: the emulated board took {len(ticks)} samples, expected {_TICKS[1] + 1}"
+            f"{board.name}: the emulated board took {len(ticks)} samples, {_TICKS[1] + 1} expected"
         )
     part = slice(int(ticks[_TICKS[0]]), int(ticks[_TICKS[1]]))
     return Trace(trace.instructions, trace.steps[part], trace.reads[part], tick)
 
 
 class _Session:
-    """The host and the IMU of the traced board: all samples, then a start, then the end."""
+    """The host and the IMU of the traced board: all samples there are, a start, the end."""
 
     def __init__(
         self,
@@ -533,7 +532,7 @@ class _Session:
         self._serial, self._line = serial, line
         self._credits = 0
         self._started = False
-        self._decoder = Decoder()
+        self._decoder, self._answers = Decoder(), Decoder()
         imu = imu_by_name(card.imu)
         encoder = Encoder()
         send = [
@@ -544,7 +543,7 @@ class _Session:
                 imu=imu.name,
             )
         ]
-        total = _TICKS[1] + _BATCH
+        total = _TICKS[1] + 1
         size = DEFINITION.limits["imu_batch"]
         for first in range(0, total, size):
             rows = counts[first : min(first + size, total)]
@@ -555,17 +554,20 @@ class _Session:
         line.sendall(b"".join(send))
 
     def idle(self) -> bool:
-        """Go on while the board sleeps; return whether all is done."""
-        _drain(self._serial)
+        """Go on while nothing is traced; return whether the board has stopped."""
         for frame in self._decoder.feed(_drain(self._line)):
             self._credits += frame.name == "imu_credit"
-        if self._started:
-            return True
-        if self._credits >= 2:  # the one at boot, and the answer to the description
+        answers = self._answers.feed(_drain(self._serial))
+        if not self._started and self._credits >= 2:  # at boot, and to the description
             encoder = Encoder()
             self._serial.sendall(encoder.encode("set_raw", on=1) + encoder.encode("start"))
             self._started = True
-        return False
+            return False
+        # It says that the samples are at an end, or that it does not start.
+        return self._started and any(
+            frame.name == "text" or (frame.name == "acknowledge" and frame["status"] != 0)
+            for frame in answers
+        )
 
 
 def _drain(line: socket.socket) -> bytes:
