@@ -17,6 +17,8 @@ VERIFIED_WINDOWS = 8
 ARENA_BASE = 1 << 16
 ARENA_A_ROW = 64
 ARENA_MAX = 1 << 27
+# tflite-micro crashes on an arena of 2 GiB; half of it is far more than any window takes.
+ARENA_LIMIT = 1 << 30
 
 
 def run_tflm(
@@ -176,6 +178,11 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
     rows = sum(len(t.quantization.scales) for t in graph.tensors if t.quantization is not None)
     bookkeeping = 4096 * (len(graph.operators) + len(graph.tensors)) + ARENA_A_ROW * rows
     arena = ARENA_BASE + tensors + bookkeeping
+    if arena > ARENA_LIMIT:
+        raise ModelError(
+            f"tflite-micro would need {arena >> 20} MiB for one window of the network: run it on "
+            "native, or export with a shorter window"
+        )
     while True:
         try:
             return runtime.Interpreter.from_bytes(tflite, arena_size=arena)

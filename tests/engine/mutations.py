@@ -3,7 +3,10 @@
 Where the numbers lie needs no second description of the format: the reader is watched as it reads.
 """
 
+import contextlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -11,18 +14,42 @@ import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
 
+from myowave.compiler import Plan, load_plan
+from myowave.compiler.emit import emit, plan_json
 from myowave.compiler.graph import read_graph
+from myowave.errors import MyowaveError
+
+CORPUS = Path(__file__).with_name("corpus")
+MESSAGE_MAX = 400
 
 Rng = np.random.Generator
 # Numbers of one vector to mutate: its ends. Weights are many and alike.
 VECTOR_ENDS = 4
 
 
+def accepted(content: bytes) -> Plan | None:
+    """Check what must hold for any bytes: a plan that has tables, or a refusal in one short line.
+
+    Returns the plan, or None for a refusal.
+    """
+    try:
+        plan = load_plan(content)
+    except MyowaveError as error:
+        message = str(error)
+        assert message
+        assert len(message) < MESSAGE_MAX, message
+        assert message.isprintable(), message
+        return None
+    emit(plan)
+    json.dumps(plan_json(plan), allow_nan=False)
+    return plan
+
+
 def fields(content: bytes) -> list[tuple[int, int]]:
-    """Return (offset, size) of every number the reader looks at in a valid file, in bytes.
+    """Return (offset, size) of every number the reader looks at, in bytes.
 
     These are table and vector offsets, field positions in vtables, lengths, scalars and the first
-    and last elements of vectors.
+    and last elements of vectors; in a file that is refused, those up to there.
     """
     seen: set[tuple[int, int]] = set()
     get, get_vector = flatbuffers.encode.Get, flatbuffers.encode.GetVectorAsNumpy
@@ -40,6 +67,7 @@ def fields(content: bytes) -> list[tuple[int, int]]:
     with (
         mock.patch.object(flatbuffers.encode, "Get", watched_get),
         mock.patch.object(flatbuffers.encode, "GetVectorAsNumpy", watched_vector),
+        contextlib.suppress(MyowaveError),
     ):
         read_graph(content)
     return sorted(seen)
@@ -88,7 +116,7 @@ class Mutator:
 
     def _damaged(self, content: bytes, which: int, rng: Rng) -> bytes:
         kind = rng.choice(6, p=[0.4, 0.2, 0.15, 0.15, 0.05, 0.05])
-        places = self.fields[which]
+        places = self.fields[which] or [(0, 4)]
         offset, size = places[int(rng.integers(len(places)))]
         if kind == 0:
             values = extremes(content, size)

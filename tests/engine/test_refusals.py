@@ -501,9 +501,13 @@ def test_network_that_cannot_stream(
 @pytest.mark.parametrize(
     ("name", "place", "remedy"),
     [
-        ("float", "tensor 'serving_default_x:0' is FLOAT32", "full integer quantization"),
-        ("dynamic_batch", "tensor 'serving_default_x:0' has a dynamic shape", "static batch of 1"),
-        ("keras_causal", "PAD that computes 'Pad'", "use VALID"),
+        ("refused_float", "tensor 'serving_default_x:0' is FLOAT32", "full integer quantization"),
+        (
+            "refused_dynamic_batch",
+            "tensor 'serving_default_x:0' has a dynamic shape",
+            "static batch of 1",
+        ),
+        ("refused_keras_causal", "PAD that computes 'Pad'", "use VALID"),
     ],
 )
 def test_what_the_converter_writes(
@@ -802,3 +806,29 @@ def test_names_cannot_upset_the_terminal(
     message = refusal(net.build([result]), tmp_path, capsys)
     assert "tensor 'a?b?[31m [/bold] [red]x" in message
     assert "export with full integer quantization" in message
+
+
+def test_window_that_tflite_micro_cannot_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its runtime crashes on such an arena."""
+    net = NetworkBuilder(2**23, 4, 0.05, 3)
+    x = net.input
+    for _ in range(40):
+        x = net.tanh(x)
+    model, samples, out = (str(tmp_path / name) for name in ("m.tflite", "x.npy", "y.npy"))
+    Path(model).write_bytes(net.build([net.newest(x, 1)]))
+    np.save(samples, np.zeros((3, 4), np.int8))
+    assert main(["run", model, "-i", samples, "-o", out, "--on", "tflm"]) == 2
+    assert "export with a shorter window" in capsys.readouterr().err
+    assert not Path(out).exists()
+
+
+def test_card_nested_without_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "model.json").write_text("[" * 100_000)
+    (tmp_path / "model.tflite").write_bytes(small_file())
+    out = ["-o", str(tmp_path / "out")]
+    assert main(["compile", str(tmp_path), *out]) == 2
+    assert f"{tmp_path / 'model.json'}: not JSON" in capsys.readouterr().err
+    # Beside a lone file only the card that belongs to it counts.
+    assert main(["compile", str(tmp_path / "model.tflite"), *out]) == 0
