@@ -7,6 +7,7 @@ from rich.table import Table
 from myowave.cli.output import console, print_table
 
 if TYPE_CHECKING:
+    from myowave.cycles import Range
     from myowave.fit import Fit, Verdict
 
 _CORES = {"cortex-m0plus": "M0+", "xtensa-lx7": "LX7"}
@@ -39,7 +40,7 @@ def _row(verdict: "Verdict") -> tuple[str, ...]:
     if not verdict.is_measured:
         return (board.name, core, *(("-",) * 5), fits)
     timed = verdict.time_us.high > 0
-    time = f"{verdict.time_us.low:.0f}-{verdict.time_us.high:.0f}" if timed else "-"
+    time = _span(verdict.time_us, "-") if timed else "-"
     left = f"{max(verdict.margin, 0.0):.0%}" if timed else "-"
     return (
         *(board.name, core),
@@ -47,6 +48,11 @@ def _row(verdict: "Verdict") -> tuple[str, ...]:
         f"{verdict.ram_bytes / 1024:.0f}/{board.ram_bytes / 1024:.0f}",
         *(f"{verdict.instructions:.0f}", time, left, fits),
     )
+
+
+def _span(of: "Range", to: str = " to ") -> str:
+    low, high = f"{of.low:.0f}", f"{of.high:.0f}"
+    return low if low == high else f"{low}{to}{high}"
 
 
 def print_method(fit: "Fit") -> None:
@@ -92,8 +98,7 @@ def print_details(fit: "Fit") -> None:
             f"{figures.app.instructions:.0f}"
         )
         console.print(
-            f"  cycles without waits, estimated: engine {engine.low:.0f} to {engine.high:.0f}, "
-            f"application {app.low:.0f} to {app.high:.0f}"
+            f"  cycles without waits, estimated: engine {_span(engine)}, application {_span(app)}"
         )
         if board.flash is not None:
             waits = [work.waits(board) for work in (figures.engine, figures.app)]
