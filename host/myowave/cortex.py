@@ -26,6 +26,7 @@ from myowave.compiler.plan import Plan
 from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
 from myowave.tflm import check_input
+from myowave.tools import require_tool
 
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
 # As in firmware/platform/builder/main.py, so that what is measured is what is flashed.
@@ -196,6 +197,35 @@ def measure(
 
 
 @dataclass(frozen=True)
+class Runner:
+    """The measuring runner of a network, for those who trace it.
+
+    Attributes
+    ----------
+    elf : Path
+        Takes raw counts, as `count_instructions` says.
+    machine : tuple of str
+        QEMU's arguments for its board.
+    flash : tuple of (int, int)
+        First address of the flash and the one after its last.
+    """
+
+    elf: Path
+    machine: tuple[str, ...]
+    flash: tuple[int, int]
+
+
+def counting_runner(plan: Plan, core: str, card: Mapping[str, Any] | None) -> Runner:
+    """Return the runner `count_instructions` counts with. Raises as that does."""
+    image = _build(plan, core, card, counts=True)
+    qemu, memory = image.board["qemu"], image.board["memory"]
+    origin = int(memory["flash_origin"], 0)
+    return Runner(
+        image.elf, ("-M", qemu["machine"], *qemu["args"]), (origin, origin + memory["flash_bytes"])
+    )
+
+
+@dataclass(frozen=True)
 class _Image:
     """A linked runner and the board it is for."""
 
@@ -205,13 +235,6 @@ class _Image:
     @property
     def parent(self) -> Path:
         return self.elf.parent
-
-
-def _tool(name: str, package: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise ToolError(f"{name} is not on PATH: install it (Debian: apt install {package})")
-    return found
 
 
 def _board(core: str) -> dict[str, Any]:
@@ -230,7 +253,7 @@ def _board(core: str) -> dict[str, Any]:
 def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: bool) -> _Image:
     """Return the runner for a plan, compiling it unless it is there."""
     board = _board(core)
-    compiler = _tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
+    compiler = require_tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
     firmware = firmware_dir()
     port, runner = firmware / "ports" / "qemu_mps2", firmware / "ports" / "qemu_mps2_runner"
     shared = [firmware / "engine" / "mw_engine.c", port / "startup.c", runner / "semihost.c"]
@@ -309,7 +332,7 @@ def _emulate(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.int8], float]:
     """Run the image; return (samples, outputs) int8 and the nanoseconds spent in the engine."""
-    qemu = _tool("qemu-system-arm", "qemu-system-arm")
+    qemu = require_tool("qemu-system-arm", "qemu-system-arm")
     command = [
         *(qemu, "-M", image.board["qemu"]["machine"], *image.board["qemu"]["args"]),
         *("-serial", "none", "-semihosting-config", "enable=on,target=native"),
@@ -371,7 +394,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float, report: Callable[[], N
 def _section_bytes(path: Path) -> int:
     """Return the bytes of code and constants in an object file."""
     listing = _call(
-        [_tool("arm-none-eabi-size", "gcc-arm-none-eabi"), "-A", path.name], path.parent
+        [require_tool("arm-none-eabi-size", "gcc-arm-none-eabi"), "-A", path.name], path.parent
     )
     rows = re.findall(r"^(\.text\S*|\.rodata\S*)\s+(\d+)", listing, re.MULTILINE)
     return sum(int(size) for _, size in rows)
@@ -379,7 +402,9 @@ def _section_bytes(path: Path) -> int:
 
 def _symbol_bytes(path: Path, name: str) -> int:
     """Return the size of a variable in an image."""
-    listing = _call([_tool("arm-none-eabi-nm", "gcc-arm-none-eabi"), "-S", path.name], path.parent)
+    listing = _call(
+        [require_tool("arm-none-eabi-nm", "gcc-arm-none-eabi"), "-S", path.name], path.parent
+    )
     (size,) = re.findall(rf"^\S+ (\S+) \S {re.escape(name)}$", listing, re.MULTILINE)
     return int(size, 16)
 

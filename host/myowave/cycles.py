@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from myowave.cortex import _tool
 from myowave.errors import ConfigError, ToolError
+from myowave.tools import require_tool
 
 _RECORD = b"R00="
 _FIELD = 13  # "Rnn=XXXXXXXX" and a separator; fifteen of them go before the program counter
@@ -277,7 +277,7 @@ def disassemble(elf: Path, core: str) -> dict[int, Instruction]:
     ToolError
         If binutils for Arm are missing or cannot read the image.
     """
-    objdump = _tool("arm-none-eabi-objdump", "binutils-arm-none-eabi")
+    objdump = require_tool("arm-none-eabi-objdump", "binutils-arm-none-eabi")
     done = subprocess.run(
         [objdump, "-d", *_ARCHITECTURES.get(core, ()), str(elf)],
         capture_output=True,
@@ -593,7 +593,7 @@ def trace_runner(elf: Path, core: str, machine: Sequence[str], content: bytes) -
     Trace
         From the first sample's input scaling to the writing of the predictions.
     """
-    qemu = _tool("qemu-system-arm", "qemu-system-arm")
+    qemu = require_tool("qemu-system-arm", "qemu-system-arm")
     symbols = symbols_of(elf)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -612,7 +612,7 @@ def trace_runner(elf: Path, core: str, machine: Sequence[str], content: bytes) -
 
 def symbols_of(elf: Path) -> dict[str, int]:
     """Return the addresses of an image's symbols, without the Thumb bit."""
-    nm = _tool("arm-none-eabi-nm", "binutils-arm-none-eabi")
+    nm = require_tool("arm-none-eabi-nm", "binutils-arm-none-eabi")
     done = subprocess.run([nm, str(elf)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolError(f"{elf}: arm-none-eabi-nm failed: {done.stderr.strip()}")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from myowave.boards import BoardSpec, board_specs
 from myowave.compiler import load_plan
-from myowave.cortex import CORES, _build, _tool, count_instructions
+from myowave.cortex import CORES, count_instructions, counting_runner
 from myowave.cycles import (
     FlashWaits,
     Range,
@@ -37,6 +37,7 @@ from myowave.errors import ModelError, ToolError
 from myowave.firmware import Board, board_by_name, build_firmware
 from myowave.imu import imu_by_name
 from myowave.model_card import ModelCard, load_model_dir
+from myowave.tools import require_tool
 from myowave.wire import DEFINITION, Decoder, Encoder
 
 RATE_HZ = 1000
@@ -381,20 +382,18 @@ def measure_core(model: Path, card: ModelCard, tflite: bytes, core: str) -> Core
     rng = np.random.default_rng(1)
     counts = rng.integers(-(2**15), 2**15, (COUNTED_SAMPLES, plan.n_inputs)).astype(np.int16)
     counted = min(COUNTED_SAMPLES, max(8, 20_000_000 // max(plan.macs, 1)))
-    runner = _build(plan, core, card.to_json(), counts=True)
-    memory = runner.board["memory"]
-    origin = int(memory["flash_origin"], 0)
-    flash = (origin, origin + int(memory["flash_bytes"]))
-    machine = ("-M", runner.board["qemu"]["machine"], *runner.board["qemu"]["args"])
+    runner = counting_runner(plan, core, card.to_json())
     samples = TRACED_SAMPLES if plan.macs < TRACED_MACS else 1
-    traced = trace_runner(runner.elf, core, machine, counts[:samples].astype("<i2").tobytes())
+    traced = trace_runner(
+        runner.elf, core, runner.machine, counts[:samples].astype("<i2").tobytes()
+    )
     app = _trace_app(board, image, core, card, counts)
     return CoreFigures(
         core,
         _footprint(image),
         count_instructions(tflite, core, counts[:counted], card=card.to_json()),
-        Work(traced, samples, flash),
-        Work(app, _TICKS[1] - _TICKS[0], flash),
+        Work(traced, samples, runner.flash),
+        Work(app, _TICKS[1] - _TICKS[0], runner.flash),
     )
 
 
@@ -467,7 +466,7 @@ def _footprint(image: Path) -> Footprint:
 
 
 def _run(*command: str) -> str:
-    tool = _tool(command[0], "binutils-arm-none-eabi")
+    tool = require_tool(command[0], "binutils-arm-none-eabi")
     done = subprocess.run([tool, *command[1:]], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ToolError(f"{command[0]} failed: {done.stderr.strip()}")
@@ -492,7 +491,7 @@ def _trace_app(
     ranges = {
         f"{item.address:#x}+{item.size:#x}" for item in symbols if item.part in ("app", "library")
     }
-    qemu = _tool("qemu-system-arm", "qemu-system-arm")
+    qemu = require_tool("qemu-system-arm", "qemu-system-arm")
     serial, serial_far = socket.socketpair()
     line, line_far = socket.socketpair()
     with serial, serial_far, line, line_far, tempfile.TemporaryDirectory() as name:
