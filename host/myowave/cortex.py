@@ -82,6 +82,7 @@ def run_cortex(
     core: str = "cortex-m4",
     *,
     optimize: Optimize = True,
+    block: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int8]:
     """Stream int8 samples through the engine on an emulated core.
@@ -95,6 +96,8 @@ def run_cortex(
         One of `CORES`.
     optimize : bool or collection of str
         As for `compiler.load_plan`.
+    block : int
+        Samples the engine takes a pass: one by one, or as `mw_engine_step_block` does.
     progress : callable, optional
         Called with (samples done, n).
 
@@ -113,7 +116,7 @@ def run_cortex(
     """
     plan = load_plan(tflite, optimize=optimize)
     x = check_input(x, plan.n_inputs)
-    image = _build(plan, core, None, counts=False)
+    image = _build(plan, core, None, counts=False, block=block)
     output, _ = _emulate(image, x.tobytes(), len(x), plan, progress)
     if progress is not None:
         progress(len(x), len(x))
@@ -250,7 +253,9 @@ def _board(core: str) -> dict[str, Any]:
     return build
 
 
-def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: bool) -> _Image:
+def _build(
+    plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: bool, block: int = 1
+) -> _Image:
     """Return the runner for a plan, compiling it unless it is there."""
     board = _board(core)
     compiler = require_tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
@@ -264,7 +269,7 @@ def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: boo
     memory = [f"-Wl,--defsym=mw_{name}={value}" for name, value in board["memory"].items()]
     # What does not depend on the network is compiled once a core.
     objects = [_object([compiler, *flags, *include], path, headers) for path in shared]
-    own = [*flags, *(["-DMW_RUNNER_COUNTS"] if counts else [])]
+    own = [*flags, f"-DMW_RUNNER_BLOCK={block}U", *(["-DMW_RUNNER_COUNTS"] if counts else [])]
     identity = content_hash(
         *(path.read_bytes() for path in [runner / "main.c", *headers, port / "link.ld"]),
         *(text.encode() for text in (header, source, compiler, *own, *LDFLAGS, *memory)),
