@@ -323,9 +323,9 @@ def _kind(name: str, operands: str) -> str:
         (_MULTIPLY.pattern, "multiply"),
         (_SYSTEM.pattern, "system"),
         (
-            r"mov|mvn|add|adc|adr|sub|sbc|rsb|neg|cmp|cmn|tst|teq|and|orr|orn|eor|bic|lsl|lsr|asr"
-            r"|ror|rrx|rev|rbit|clz|[su]sat|[su]xt|bf[ic]|[su]bfx|sel|pkh|nop|pld|cs|cin|yield"
-            r"|[sqku]?h?(add|sub|asx|sax)|uq|uh|sh|ss|sa|ua|us|q(add|sub|d)|udf|sg",
+            r"mov|mvn|adc|adr|sbc|rsb|neg|cmp|cmn|tst|teq|and|orr|orn|eor|bic|lsl|lsr|asr|ror|rrx"
+            r"|rev|rbit|clz|[su]sat|[su]xt|bf[ic]|[su]bfx|sel|pkh|nop|pld|cs|cin|[su]q?r?sh[lr]"
+            r"|[su]?[qh]?d?(add|sub|asx|sax)",
             "alu",
         ),
     )

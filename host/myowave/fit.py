@@ -483,7 +483,8 @@ def _trace_app(
 
     Queue, pipeline, batches, wire format and transmitter, from the interrupt that hands over a
     sample on; without the engine, and without the port and IMU link, which a real board has others
-    of. Raw counts are on, which makes the larger frames. Virtual time counts instructions, so the
+    of. It differs by a few per mille between runs, with when the emulator hands over bytes. Raw
+    counts are on, which makes the larger frames. Virtual time counts instructions, so the
     slowness of logging makes nothing late.
     """
     symbols = [item for item in _symbols(image) if item.code and item.size > 0]

@@ -14,6 +14,7 @@ from myowave.cli import main
 from myowave.compiler import load_plan
 from myowave.compiler.reference import NetworkBuilder
 from myowave.cortex import CORES
+from myowave.cycles import disassemble
 from myowave.errors import ConfigError, ToolError
 from myowave.firmware import board_by_name, build_firmware
 from myowave.fit import CoreFigures, Fit, Verdict, fit_model, judge
@@ -113,6 +114,15 @@ def test_the_trace_is_what_was_counted(figures: CoreFigures) -> None:
     assert figures.instructions_per_sample < cycles.low <= cycles.high
     # The application is far smaller than the network, and not nothing.
     assert 200 < figures.app.instructions < figures.instructions_per_sample / 4
+
+
+@needs_tools
+@pytest.mark.parametrize("core", CORES)
+def test_every_instruction_of_an_image_has_a_cost(model: Path, core: str) -> None:
+    code = disassemble(build_firmware(board_by_name(core), model), core)
+    assert len(code) > 2000
+    unknown = {hex(item.address) for item in code.values() if item.kind == "unknown"}
+    assert not unknown
 
 
 @needs_tools
