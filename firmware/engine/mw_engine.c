@@ -355,9 +355,17 @@ static void run_block(const mw_engine *engine, const int8_t *in, int8_t *out, ui
     }
     const mw_step *const end = model->steps + model->n_steps;
     for (const mw_step *step = model->steps; step != end; ++step) {
+        mw_value *const a = first + step->a;
+        mw_value *const b = first + step->b;
+        mw_value *const dst = first + step->dst;
         if (step->kind == MW_STEP_CONV && model->convs[step->index].folded) {
-            mw_conv_folded_block(&model->convs[step->index], first + step->a, first + step->dst,
-                                 step->count, stride, samples);
+            mw_conv_folded_block(&model->convs[step->index], a, dst, step->count, stride, samples);
+        } else if (step->kind == MW_STEP_SUM) {
+            mw_sum_vectors_block(&model->sums[step->index], a, b, dst, step->count, stride,
+                                 samples);
+        } else if (step->kind == MW_STEP_MUL && model->muls[step->index].folded) {
+            mw_multiply_folded_block(&model->muls[step->index], a, b, dst, step->count, stride,
+                                     samples);
         } else {
             for (uint32_t i = 0; i < samples; ++i) {
                 run_step(engine, step, first + i * stride);
