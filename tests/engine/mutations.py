@@ -104,19 +104,18 @@ class Mutator:
 
     def __init__(self, files: list[bytes]) -> None:
         self.files = files
-        self.fields = [fields(content) for content in files]
+        self.fields = {content: fields(content) for content in set(files)}
 
     def draw(self, rng: Rng) -> bytes:
         """Return one damaged file."""
-        which = int(rng.integers(len(self.files)))
-        content = self.files[which]
+        content = self.files[int(rng.integers(len(self.files)))]
+        places = self.fields[content] or [(0, 4)]
         for _ in range(int(rng.choice([1, 1, 1, 2, 3, 6]))):
-            content = self._damaged(content, which, rng)
+            content = self._damaged(content, places, rng)
         return content
 
-    def _damaged(self, content: bytes, which: int, rng: Rng) -> bytes:
+    def _damaged(self, content: bytes, places: list[tuple[int, int]], rng: Rng) -> bytes:
         kind = rng.choice(6, p=[0.4, 0.2, 0.15, 0.15, 0.05, 0.05])
-        places = self.fields[which] or [(0, 4)]
         offset, size = places[int(rng.integers(len(places)))]
         if kind == 0:
             values = extremes(content, size)
