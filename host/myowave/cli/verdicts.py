@@ -25,7 +25,9 @@ def print_verdicts(fit: "Fit") -> None:
         table.add_row(*_row(verdict))
     print_table(table)
     if any(verdict.fits and verdict.tables == "ram" for verdict in fit.verdicts):
-        console.print("* if the port puts weights and tables in RAM: read from flash they may take too long")
+        console.print(
+            "* if the port puts weights and tables in RAM: read from flash they may take too long"
+        )
     for verdict in fit.verdicts:
         if verdict.reasons:
             console.print(f"{verdict.board.name}: {'; '.join(verdict.reasons)}")
