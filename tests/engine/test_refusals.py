@@ -388,6 +388,11 @@ def too_many_channels(net: Net) -> list[int]:
     return [output]
 
 
+def too_wide_together(net: Net) -> list[int]:
+    wide = conv(net, net.input, 1, rows=40_000)
+    return [net.binary("ADD", wide, wide, scale=0.1, zero_point=0)]
+
+
 def too_many_steps(net: Net) -> list[int]:
     x = net.input
     for _ in range(70):
@@ -428,7 +433,7 @@ def output_without_input(net: Net) -> list[int]:
         (unknown, "COS that computes 'result_1'", "supported are ADD"),
         (dequantize, "DEQUANTIZE that computes 'result_1'", "set inference_input_type"),
         (unusual_activation, "CONV_2D that computes 'conv_3'", "expected NONE, RELU or RELU6"),
-        (grouped, "CONV_2D that computes 'conv_3'", "grouped"),
+        (grouped, "CONV_2D that computes 'conv_3'", "use one group"),
         (strided, "CONV_2D that computes 'conv_3': stride 2", "expected 1"),
         (strided_crop, "STRIDED_SLICE that computes 'slice_4': stride 2", "expected 1"),
         (ends_relative_to_the_begin, "STRIDED_SLICE that computes 'slice_4'", "write every axis"),
@@ -480,6 +485,7 @@ def output_without_input(net: Net) -> list[int]:
         (huge_tensor, "tensor 'input_0'", "a window as short as the receptive field"),
         (long_kernel, "CONV_2D that computes 'conv_3'", "a smaller dilation"),
         (too_many_channels, "tensor 'wide_1' needs a vector of 80000", "fewer channels"),
+        (too_wide_together, "the vectors of one sample up to tensor 'add_4'", "fewer channels"),
         (too_many_steps, "tensor 'concat_", "fewer layers"),
         (too_many_multiplications, "CONV_2D that computes 'conv_6'", "fewer channels or layers"),
         (too_many_outputs, "the outputs up to 'input_0'", "use fewer"),
@@ -607,7 +613,7 @@ def short_constant(graph: Graph) -> Graph:
         (written_twice, "operator 1 (TANH) writes 'input_0'", "computed once"),
         (absent_output, "its output is tensor 2147483647", "export it again"),
         (output_of_nobody, "output 'second' is computed by no operator", "export it again"),
-        (two_inputs, "2 input tensors", "give all channels as one input"),
+        (two_inputs, "2 input tensors ('input_0', 'second')", "give all channels as one input"),
         (constant_input, "input 'filter_1' holds a constant", "export it again"),
         (short_constant, "constant 'filter_1' of shape (4, 3, 1, 4)", "export it again"),
     ],

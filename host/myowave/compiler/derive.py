@@ -247,9 +247,10 @@ class _Deriver:
     def take_input(self) -> int:
         """Register the graph's input; return the window's length in samples."""
         if len(self.graph.inputs) != 1:
+            names = ", ".join(f"'{self.graph.tensors[i].name}'" for i in self.graph.inputs[:2])
             raise UnsupportedModelError(
-                f"{len(self.graph.inputs)} input tensors, expected one of shape "
-                "(1, window, channels): give all channels as one input"
+                f"{len(self.graph.inputs)} input tensors ({names or 'none'}), expected one of "
+                "shape (1, window, channels): give all channels as one input"
             )
         index = self.graph.inputs[0]
         tensor = self.graph.tensors[index]
@@ -443,7 +444,7 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"filter for {channels} channels on an input of {source.channels}: "
-                "grouped convolutions are not supported",
+                "grouped convolutions are not supported, use one group",
             )
         along_time = source.time_axis
         across = 3 - along_time

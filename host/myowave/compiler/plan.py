@@ -342,9 +342,10 @@ def placed(plan: Plan, *, reuse: bool = True) -> Plan:
                 break
             offset = max(offset, end)
         if offset + width + BLOCK > OFFSET_MAX:
+            name = plan.steps[first[vector]].name if first[vector] >= 0 else plan.input_scale.name
             raise UnsupportedModelError(
-                f"the vectors of one sample need {offset + width} values, at most {OFFSET_MAX}: "
-                "use fewer channels"
+                f"the vectors of one sample up to tensor '{name}' need {offset + width} values, at "
+                f"most {OFFSET_MAX}: use fewer channels"
             )
         offsets[vector] = offset
         alive.append((offset, offset + width, last[vector]))
