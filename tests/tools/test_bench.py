@@ -130,7 +130,7 @@ def test_no_picture_without_figures(content: str | None, tmp_path: Path) -> None
 def test_unknown_section_is_refused() -> None:
     done = run("bench.py", "nonsense")
     assert done.returncode == 2
-    assert "unknown section 'nonsense', expected one of cores, native" in done.stderr
+    assert "unknown section 'nonsense', expected one of cores, rewritings" in done.stderr
 
 
 def test_tensorflow_is_timed_on_the_shape_of_the_reference_network() -> None:
