@@ -1,6 +1,7 @@
 """The oracle: what tflite-micro's reference kernels compute for a window model."""
 
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -191,3 +192,9 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
             if arena >= ARENA_MAX:
                 raise ModelError(f"tflite-micro refuses the model: {error}") from error
             arena *= 4
+        except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
+            # Its Python side reads every field of the file, also those the compiler has no use for.
+            raise ModelError(
+                f"tflite-micro cannot read the .tflite file, a part of it is corrupt ({error}): "
+                "export it again"
+            ) from error

@@ -838,3 +838,20 @@ def test_card_nested_without_end(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"{tmp_path / 'model.json'}: not JSON" in capsys.readouterr().err
     # Beside a lone file only the card that belongs to it counts.
     assert main(["compile", str(tmp_path / "model.tflite"), *out]) == 0
+
+
+def test_field_that_only_tflite_micro_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The name of the subgraph, which the compiler has no use for."""
+    content = bytearray((CORPUS / "converter.tflite").read_bytes())
+    subgraph = tflite.Model.GetRootAs(bytes(content), 0).Subgraphs(0)
+    at = subgraph._tab.Pos + subgraph._tab.Offset(12)  # name
+    content[at : at + 4] = (0x7FFFFFF0).to_bytes(4, "little")
+    model, samples, out = (str(tmp_path / name) for name in ("m.tflite", "x.npy", "y.npy"))
+    Path(model).write_bytes(content)
+    np.save(samples, np.zeros((9, 2), np.int8))
+    run = ["run", model, "-i", samples, "-o", out, "--on"]
+    assert main([*run, "tflm"]) == 2
+    assert "tflite-micro cannot read the .tflite file" in capsys.readouterr().err
+    assert main([*run, "native"]) == 0
