@@ -388,6 +388,52 @@ def too_many_channels(net: Net) -> list[int]:
     return [output]
 
 
+def kernel_over_both_axes(net: Net) -> list[int]:
+    result = conv(net, net.input)
+    edit(net, filter_of(net), shape=(4, 1, 2, 4))
+    return [result]
+
+
+def dense_over_samples(net: Net) -> list[int]:
+    weights, output = fully_connected(net)
+    edit(net, weights, shape=(1, 8))
+    return [output]
+
+
+def tanh_of_too_fine_a_scale(net: Net) -> list[int]:
+    scaled(net, net.input, 1e-9)
+    return [net.tanh(net.input)]
+
+
+def concatenation_with_activation(net: Net) -> list[int]:
+    result = net.concatenation([net.input, net.input])
+    change_options(net, FusedActivationFunction=1)
+    return [result]
+
+
+def concatenation_of_lengths(net: Net) -> list[int]:
+    return [net.concatenation([net.input, net.newest(net.input, 3)])]
+
+
+def split_that_does_not_add_up(net: Net) -> list[int]:
+    axis = net.constant("axis", np.array(3, np.int32))
+    widths = net.constant("widths", np.array([1, 2], np.int32))
+    parts = tuple(net.like(net.input, "part", 8, width) for width in (1, 2))
+    net.operators.append(Operator("SPLIT_V", (net.input, widths, axis), parts, {"NumSplits": 2}, 2))
+    return list(parts)
+
+
+def too_many_rows(net: Net) -> list[int]:
+    return [conv(net, net.input, 1, rows=66_000)]
+
+
+def endless_axis(net: Net) -> list[int]:
+    axis = net.constant("axis", np.zeros(20_000, np.int32))
+    part = net.like(net.input, "part", 8, 4)
+    net.operators.append(Operator("SPLIT", (axis, net.input), (part,), {"NumSplits": 1}))
+    return [part]
+
+
 def too_wide_together(net: Net) -> list[int]:
     wide = conv(net, net.input, 1, rows=40_000)
     return [net.binary("ADD", wide, wide, scale=0.1, zero_point=0)]
@@ -443,6 +489,11 @@ def output_without_input(net: Net) -> list[int]:
         (flatten, "RESHAPE that computes 'reshape_2'", "crop to the newest sample"),
         (split_over_time, "SPLIT that computes 'half_2'", "expected the channels"),
         (concatenation_of_scales, "CONCATENATION that computes 'concat_2'", "QUANTIZE"),
+        (split_that_does_not_add_up, "SPLIT_V that computes 'part_3'", "widths add up"),
+        (concatenation_with_activation, "CONCATENATION that computes 'concat_1'", "of its own"),
+        (concatenation_of_lengths, "CONCATENATION that computes 'concat_5'", "crop the oldest"),
+        (kernel_over_both_axes, "CONV_2D that computes 'conv_3'", "expected (k, 1) along time"),
+        (dense_over_samples, "FULLY_CONNECTED that computes 'dense'", "use CONV_2D over time"),
         (shuffled_weights, "FULLY_CONNECTED that computes 'dense'", "export it again"),
         # Look-ahead, windows, shapes.
         (same_padding, "CONV_2D that computes 'conv_3'", "expected VALID"),
@@ -478,12 +529,15 @@ def output_without_input(net: Net) -> list[int]:
         (far_apart, "CONV_2D that computes 'conv_3': its scales differ", "calibrate"),
         (dense_of_infinite_scale, "FULLY_CONNECTED that computes 'dense'", "calibrate"),
         (add_out_of_range, "ADD that computes 'add_1': its scales", "calibrate"),
+        (tanh_of_too_fine_a_scale, "TANH that computes 'tanh_1': 'input_0'", "calibrate"),
         (tanh_elsewhere, "TANH that computes 'tanh_1': output scale", "expected 0.0078125"),
         (relu6_of_too_fine_a_scale, "RELU6 that computes 'relu6_1': 'input_0'", "calibrate"),
         (fused_relu6_of_too_fine_a_scale, "CONV_2D that computes 'conv_3'", "calibrate"),
         # Sizes that would take this machine's memory or time.
         (huge_tensor, "tensor 'input_0'", "a window as short as the receptive field"),
         (long_kernel, "CONV_2D that computes 'conv_3'", "a smaller dilation"),
+        (too_many_rows, "CONV_2D that computes 'conv_3': 66000 channels", "use fewer"),
+        (endless_axis, "SPLIT that computes 'part_2': operand 'axis_1'", "export it again"),
         (too_many_channels, "tensor 'wide_1' needs a vector of 80000", "fewer channels"),
         (too_wide_together, "the vectors of one sample up to tensor 'add_4'", "fewer channels"),
         (too_many_steps, "tensor 'concat_", "fewer layers"),
