@@ -261,6 +261,14 @@ def add_out_of_range(net: Net) -> list[int]:
     return [net.binary("ADD", net.input, net.input, scale=1e-8, zero_point=0)]
 
 
+def shapeless_value(net: Net) -> list[int]:
+    """tflite-micro would give it one byte and write eight samples."""
+    between = net.tanh(net.input)
+    result = net.newest(net.unary("QUANTIZE", between, 0.02, 0), 1)
+    edit(net, between, shape=())
+    return [result]
+
+
 def fully_connected(net: Net, scale: float = 0.01) -> tuple[int, int]:
     """Append a dense layer; return its weights and its result."""
     source = net.reshape(net.cut(net.input, 7, 1, 0, 4), (1, 4))
@@ -503,6 +511,7 @@ def output_without_input(net: Net) -> list[int]:
         (dynamic_window, "tensor 'input_0' has a dynamic shape", "a fixed window"),
         (batch_of_two, "input 'input_0'", "static batch of 1"),
         (two_axes, "input 'input_0'", "move the other into the channels"),
+        (shapeless_value, "TANH that computes 'tanh_1': output shape ()", "export it again"),
         (many_axes, "tensor 'input_0' has 200 axes", "expected (1, time, 1, channels)"),
         (no_output, "the network has no output", "export a model that returns"),
         (output_without_input, "output 'c_1'", "leave it out"),

@@ -396,10 +396,9 @@ class _Deriver:
         """Register what output `position` is, after checking that the file's shape agrees."""
         index = operator.outputs[position]
         tensor = self.graph.tensors[index]
-        shape = [1] * len(tensor.shape)
-        if len(shape) > sequence.time_axis and len(shape) > 1:
-            shape[sequence.time_axis] = sequence.length
-            shape[-1] = sequence.channels
+        shape = [1] * max(len(tensor.shape), sequence.time_axis + 2)
+        shape[sequence.time_axis] = sequence.length
+        shape[-1] = sequence.channels
         if tuple(shape) != tensor.shape:
             raise self.refuse(
                 operator,
