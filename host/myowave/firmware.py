@@ -213,7 +213,7 @@ def run_platformio(
         "PLATFORMIO_BUILD_DIR": str(work),
         **settings,
     }
-    command = [sys.executable, "-m", "platformio", "run", "-d", REPOSITORY, "-e", environment]
+    command = [sys.executable, "-m", "platformio", "run", "-d", str(REPOSITORY), "-e", environment]
     result = subprocess.run(
         [*command, *arguments], env=variables, capture_output=True, text=True, check=False
     )
