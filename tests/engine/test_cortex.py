@@ -23,10 +23,11 @@ from tests.engine.networks import (
     tails_network,
 )
 
-pytestmark = pytest.mark.skipif(
+needs_emulator = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
     reason="needs qemu-system-arm and arm-none-eabi-gcc on PATH",
 )
+pytestmark = needs_emulator
 
 
 @pytest.mark.parametrize("core", CORES)
