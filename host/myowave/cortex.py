@@ -417,7 +417,7 @@ def _symbol_bytes(path: Path, name: str) -> int:
 def _stack_bytes(path: Path) -> int:
     """Return the sum of all functions' frames in a compiler's stack report.
 
-    The report knows nothing of the 48 bytes of the DSP form's assembly; the sum, of functions that
-    are never all active at once, is larger than any chain of calls by far more.
+    The report knows nothing of the registers that kernels in assembly save, 112 bytes at most; the
+    sum, of functions that are never all active at once, is larger than any chain of calls by more.
     """
     return sum(int(line.split("\t")[1]) for line in path.read_text().splitlines())

@@ -233,9 +233,8 @@ class _Draw:
 
     def width(self) -> int:
         """Draw a count of channels: mostly of the usual sizes, now and then one or many."""
-        return int(
-            self.rng.choice([1, self.integer(1, 32), self.integer(33, 70)], p=[0.1, 0.7, 0.2])
-        )
+        usual, round_one, many = self.integer(1, 32), 4 * self.integer(1, 8), self.integer(33, 70)
+        return int(self.rng.choice([1, usual, round_one, many], p=[0.1, 0.45, 0.25, 0.2]))
 
     def activation(self, probability: float) -> int:
         return self.integer(RELU, RELU6) if self.chance(probability) else NONE

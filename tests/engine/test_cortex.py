@@ -13,6 +13,7 @@ from myowave.engine import NativeEngine
 from myowave.errors import ConfigError
 from myowave.tflm import run_tflm
 from tests.engine.networks import (
+    CI_CORE_SEEDS,
     CORE_SEEDS,
     awkward_network,
     drawn_input,
@@ -23,10 +24,11 @@ from tests.engine.networks import (
     tails_network,
 )
 
-pytestmark = pytest.mark.skipif(
+needs_emulator = pytest.mark.skipif(
     shutil.which("qemu-system-arm") is None or shutil.which("arm-none-eabi-gcc") is None,
     reason="needs qemu-system-arm and arm-none-eabi-gcc on PATH",
 )
+pytestmark = needs_emulator
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -67,11 +69,19 @@ def test_reference_network(core: str) -> None:
 
 
 @pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("network", ["R", "R, general forms", "every shift"])
-def test_constant_time(core: str, network: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "optimize"),
+    [
+        (lambda: reference_network("R"), True),
+        (lambda: reference_network("R"), False),
+        (lambda: awkward_network(0), True),
+        (lambda: drawn_network(CI_CORE_SEEDS[0]), True),
+    ],
+    ids=["R", "R in general forms", "every shift", "a drawn network"],
+)
+def test_constant_time(core: str, make: Callable[[], bytes], optimize: bool) -> None:
     """The instructions a sample differ by less than 1 % over any input."""
-    tflite = awkward_network(0) if network == "every shift" else reference_network("R")
-    optimize = network != "R, general forms"
+    tflite = make()
     rng = np.random.default_rng(1)
     noise = rng.integers(-(2**15), 2**15, (192, load_plan(tflite).n_inputs)).astype(np.int16)
     inputs = {
