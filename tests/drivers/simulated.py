@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from myowave.wire import Decoder, Encoder, Frame
 
 G_COUNTS = 4096
+ROWS_PER_MS = 5  # of the movement: no IMU here samples faster than that
 START_S = 1.0
 
 
@@ -88,15 +89,11 @@ def run(image: Path, folder: Path, counts: NDArray[np.int16], script: Script, *o
     """Run the board until its script ends; `options` are those of ports/simulated/main.c."""
     (folder / "counts").write_bytes(counts.astype("<i2").tobytes())
     (folder / "script").write_text(script.text())
-    done = subprocess.run(
-        [
-            *(image, "--counts", folder / "counts", "--loop"),
-            *("--script", folder / "script", "--output", folder / "output", *options),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command: list[str | Path] = [
+        *(image, "--counts", folder / "counts", "--rate", str(1000 * ROWS_PER_MS), "--loop"),
+        *("--script", folder / "script", "--output", folder / "output"),
+    ]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return read((folder / "output").read_bytes())
 
@@ -106,6 +103,7 @@ def read(sent: bytes) -> Run:
     decoder = Decoder()
     frames = list(decoder.feed(sent))
     data = [frame for frame in frames if frame.name == "data"]
+    outputs = data[0]["outputs"] if data else 1
     sizes = np.array([frame["count"] for frame in data], np.int64)
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     first_tick = np.array([frame["first_tick"] for frame in data], np.int64)
@@ -113,8 +111,8 @@ def read(sent: bytes) -> Run:
     return Run(
         frames,
         decoder.crc_errors + decoder.malformed,
-        np.concatenate([frame["counts"] for frame in data]),
-        np.concatenate([frame["predictions"] for frame in data]),
+        np.concatenate([np.empty((0, 6), np.int16), *(frame["counts"] for frame in data)]),
+        np.concatenate([np.empty((0, outputs), np.int8), *(f["predictions"] for f in data)]),
         np.repeat(first_tick, sizes) + within,
         np.repeat(first_us, sizes) + within * 1000,
     )
