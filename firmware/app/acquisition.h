@@ -25,7 +25,7 @@
 #include "bus.h"
 #include "imu.h"
 
-#define MW_FROZEN_SAMPLES 25u
+#define MW_FROZEN_SAMPLES 10u
 
 /* ---- Port: what a board with a real IMU implements ------------------------------------------- */
 

@@ -25,7 +25,7 @@
 #include "imu.h"
 #include "imu_model.h"
 
-static truth movement;
+static truth movement = {.row_ns = 1000000};
 static imu_model model;
 static i2c_bus wire;
 static mw_bus bus;

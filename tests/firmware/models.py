@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from myowave.compiler import compile_tflite, load_plan
 from myowave.compiler.reference import reference_network
 from myowave.engine import NativeEngine
-from myowave.imu import IMUS
+from myowave.imu import IMUS, Imu
 from myowave.model_card import ModelCard, load_model_dir, write_card
 from myowave.scaling import input_scaling
 
@@ -17,7 +17,7 @@ IMU = IMUS["icm-42688-p"]
 CHANNEL_SCALE = (20.0,) * 3 + (5.0,) * 3
 
 
-def write_model(folder: Path, network: str = "R") -> Path:
+def write_model(folder: Path, network: str = "R", imu: Imu = IMU) -> Path:
     """Write a model directory for a reference network and return it."""
     return write_network(folder, reference_network(network), f"reference {network}")
 
@@ -26,14 +26,14 @@ def write_network(folder: Path, tflite: bytes, name: str) -> Path:
     """Write a model directory for a network of six inputs and return it."""
     plan = load_plan(tflite)
     scaling = input_scaling(
-        IMU, np.array(CHANNEL_SCALE), plan.input_scale.scale, plan.input_scale.zero_point
+        imu, np.array(CHANNEL_SCALE), plan.input_scale.scale, plan.input_scale.zero_point
     )
     output = plan.output_scales[0]
     card = ModelCard(
         name=name,
         note="random weights",
         channel_scale=CHANNEL_SCALE,
-        imu=IMU.name,
+        imu=imu.name,
         input_scale=plan.input_scale.scale,
         input_zero_point=plan.input_scale.zero_point,
         output_scale=output.scale,

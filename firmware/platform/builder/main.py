@@ -9,6 +9,10 @@ from SCons.Script import AlwaysBuild, Default, DefaultEnvironment
 
 env = DefaultEnvironment()
 board = env.BoardConfig()
+# SCons reads this file without its folder on the path.
+sys.path.insert(0, str(Path(env.PioPlatform().get_dir()) / "builder"))
+from uf2 import uf2  # noqa: E402
+
 project = Path(env.subst("$PROJECT_DIR"))
 port = board.get("build.port")
 prefix = board.get("build.toolchain")
@@ -51,7 +55,7 @@ env.Replace(
     SIZEPRINTCMD="$SIZETOOL -B -d $SOURCES",
     # What is stored in flash, and what occupies RAM, by section name of `size -A`.
     SIZEPROGREGEXP=r"^(?:\.vectors|\.text|\.rodata|\.ARM\.exidx|\.data)\s+(\d+)",
-    SIZEDATAREGEXP=r"^(?:\.data|\.bss|\.stack)\s+(\d+)",
+    SIZEDATAREGEXP=r"^(?:\.data|\.bss|\.noinit|\.stack)\s+(\d+)",
     ARFLAGS=["rc"],
     PROGSUFFIX=".elf",
 )
@@ -98,6 +102,25 @@ env.BuildSources("$BUILD_DIR/model", str(model), src_filter="+<model_data.c>")
 env.Replace(SRC_FILTER=["-<*>"])
 
 program = env.BuildProgram()
+outputs = [program]
+
+
+def write_uf2(target, source, env):
+    """Convert the flat image for the bootloader."""
+    origin = int(str(board.get("build.memory.flash_origin")), 0)
+    family = int(str(board.get("build.uf2_family")), 0)
+    Path(str(target[0])).write_bytes(uf2(Path(str(source[0])).read_bytes(), origin, family))
+
+
+if board.get("build.uf2_family", ""):
+    flat = env.Command(
+        "$BUILD_DIR/${PROGNAME}.bin",
+        program,
+        env.VerboseAction("$OBJCOPY -O binary $SOURCE $TARGET", "Building $TARGET"),
+    )
+    outputs += env.Command(
+        "$BUILD_DIR/${PROGNAME}.uf2", flat, env.VerboseAction(write_uf2, "Building $TARGET")
+    )
 size = env.Alias("size", program, env.VerboseAction("$SIZEPRINTCMD", "Size of $SOURCE"))
 AlwaysBuild(size)
-Default(program, size)
+Default(*outputs, size)

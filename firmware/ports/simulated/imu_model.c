@@ -27,17 +27,21 @@ static uint64_t true_period_ps(const imu_model *imu, const imu_model_sensor *sen
     return (uint64_t)(period - period / 1000000 * imu->rate_error_ppm);
 }
 
+/* Time of sample `index` of the clock that acc and gyro share. */
+static uint64_t sample_time_ns(const imu_model *imu, uint64_t period_ps, uint64_t index) {
+    return imu->power_ns + (index * period_ps + PS_PER_NS - 1u) / PS_PER_NS;
+}
+
 /* Time of the newest sample at `now_ns`; false when there is none yet. */
 static bool newest(const imu_model *imu, const imu_model_sensor *sensor, uint32_t start_ns,
                    uint64_t now_ns, uint64_t *sample_ns) {
-    uint64_t first_ns = imu->power_ns + start_ns;
-    if (!sensor->on || now_ns < first_ns) {
+    if (!sensor->on || now_ns < imu->power_ns) {
         return false;
     }
     uint64_t period_ps = true_period_ps(imu, sensor);
-    uint64_t index = (now_ns - first_ns) * PS_PER_NS / period_ps;
-    *sample_ns = first_ns + (index * period_ps + PS_PER_NS - 1u) / PS_PER_NS;
-    return true;
+    uint64_t index = (now_ns - imu->power_ns) * PS_PER_NS / period_ps;
+    *sample_ns = sample_time_ns(imu, period_ps, index);
+    return *sample_ns >= imu->power_ns + start_ns;
 }
 
 static int16_t scaled(int16_t count, int32_t gain_log2) {
@@ -183,10 +187,8 @@ uint64_t imu_model_next_pulse_ns(const imu_model *imu, uint64_t after_ns) {
         return UINT64_MAX;
     }
     uint64_t first_ns = imu->power_ns + imu->part->gyro_start_ns;
-    if (after_ns < first_ns) {
-        return first_ns;
-    }
+    uint64_t from_ns = after_ns < first_ns ? first_ns - 1u : after_ns;
     uint64_t period_ps = true_period_ps(imu, gyro);
-    uint64_t index = (after_ns - first_ns) * PS_PER_NS / period_ps + 1u;
-    return first_ns + (index * period_ps + PS_PER_NS - 1u) / PS_PER_NS;
+    uint64_t index = (from_ns - imu->power_ns) * PS_PER_NS / period_ps + 1u;
+    return sample_time_ns(imu, period_ps, index);
 }

@@ -1,14 +1,15 @@
 /* The `simulated` board: application, acquisition and drivers over a simulated IMU, I2C bus and
  * serial line, all on one virtual clock, as a Linux process.
  *
- *     program --counts FILE [--imu NAME] [--second-address] [--imu-ppm N] [--loop] [--timer]
- *             (--serial FD [--virtual-clock] | --script FILE --output FILE)
+ *     program --counts FILE [--rate HZ] [--imu NAME] [--second-address] [--imu-ppm N] [--loop]
+ *             [--timer] (--serial FD [--virtual-clock] | --script FILE --output FILE)
  *
- * --counts: what the IMU measures, see truth.h; row 0 when sampling starts. --imu-ppm: how much
- * faster its clock runs than the board's. --timer: its data-ready line is not connected. --serial: an
- * open, inherited descriptor, a pty master or a socket; time passes as on the wall, or as fast as the
- * far end takes the bytes with --virtual-clock. --script: what comes over the serial line and what
- * goes wrong, see script.h; what is sent goes to the output file, and time passes as fast as it can.
+ * --counts, --rate: what the IMU measures, see truth.h, at 1000 rows a second unless told otherwise;
+ * row 0 when sampling starts. --imu-ppm: how much faster its clock runs than the board's. --timer: its
+ * data-ready line is not connected. --serial: an open, inherited descriptor, a pty master or a socket;
+ * time passes as on the wall, or as fast as the far end takes the bytes with --virtual-clock.
+ * --script: what comes over the serial line and what goes wrong, see script.h; what is sent goes to
+ * the output file, and time passes as fast as it can.
  *
  * Time moves from event to event in nanoseconds, and only when the board sleeps, waits for the bus or
  * runs a round of its main loop: the same arguments give the same bytes. The sample clock's
@@ -38,7 +39,7 @@
 
 static mw_app app;
 static mw_acquisition acquisition = {.app = &app};
-static truth movement;
+static truth movement = {.row_ns = 1000000};
 static imu_model imu;
 static i2c_bus wire;
 static mw_bus bus;
@@ -317,7 +318,7 @@ void mw_port_sleep(void) {
 /* ---- Process --------------------------------------------------------------------------------- */
 
 static _Noreturn void usage(void) {
-    (void)fputs("usage: program --counts FILE [--imu NAME] [--second-address] [--imu-ppm N] "
+    (void)fputs("usage: program --counts FILE [--rate HZ] [--imu NAME] [--second-address] [--imu-ppm N] "
                 "[--loop] [--timer]\n               (--serial FD [--virtual-clock] | "
                 "--script FILE --output FILE)\n",
                 stderr);
@@ -372,6 +373,8 @@ static void take_arguments(int argc, char **argv) {
         }
         if (strcmp(option, "--counts") == 0) {
             truth_load(&movement, argv[i]);
+        } else if (strcmp(option, "--rate") == 0) {
+            movement.row_ns = 1000000000u / (uint32_t)number(argv[i], 1, 1000000);
         } else if (strcmp(option, "--imu") == 0) {
             name = argv[i];
         } else if (strcmp(option, "--imu-ppm") == 0) {

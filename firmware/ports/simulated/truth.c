@@ -32,7 +32,7 @@ void truth_load(truth *movement, const char *path) {
 int16_t truth_at(const truth *movement, uint64_t time_ns, uint32_t axis) {
     uint64_t row = 0;
     if (time_ns > movement->begin_ns) {
-        row = (time_ns - movement->begin_ns) / TRUTH_ROW_NS;
+        row = (time_ns - movement->begin_ns) / movement->row_ns;
     }
     if (movement->loop) {
         row %= movement->rows;

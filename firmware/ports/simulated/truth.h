@@ -1,4 +1,4 @@
-/* What moves the simulated IMU: recorded raw counts, a row a millisecond. */
+/* What moves the simulated IMU: raw counts, one row after another at a constant rate. */
 #ifndef MW_SIMULATED_TRUTH_H
 #define MW_SIMULATED_TRUTH_H
 
@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 #define TRUTH_AXES 6u
-#define TRUTH_ROW_NS 1000000u
 
 typedef struct {
     const int16_t *counts; /* rows of acc x y z, gyro x y z at ±8 g and ±1000 dps */
     uint64_t rows;
+    uint64_t row_ns; /* how long a row lasts */
     bool loop;         /* begin again at the end; otherwise the last row stays */
     uint64_t begin_ns; /* of row 0; before it the IMU sees row 0 as well */
 } truth;
