@@ -65,10 +65,10 @@ def test_every_board_says_where_its_figures_are_from() -> None:
 def test_the_table_holds_every_board_that_can_be_built() -> None:
     """Memories of those that are emulated are as the linker has them."""
     for path in (firmware_dir() / "platform" / "boards").glob("*.json"):
-        if path.stem == "native":
-            continue
-        spec = board_spec(path.stem)
         build = json.loads(path.read_text())["build"]
+        if build["toolchain"] == "":
+            continue  # runs on this computer, which has room
+        spec = board_spec(path.stem)
         assert spec.environment == path.stem
         assert spec.core in CORES
         if spec.is_emulated:
