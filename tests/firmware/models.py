@@ -19,10 +19,10 @@ CHANNEL_SCALE = (20.0,) * 3 + (5.0,) * 3
 
 def write_model(folder: Path, network: str = "R", imu: Imu = IMU) -> Path:
     """Write a model directory for a reference network and return it."""
-    return write_network(folder, reference_network(network), f"reference {network}")
+    return write_network(folder, reference_network(network), f"reference {network}", imu)
 
 
-def write_network(folder: Path, tflite: bytes, name: str) -> Path:
+def write_network(folder: Path, tflite: bytes, name: str, imu: Imu = IMU) -> Path:
     """Write a model directory for a network of six inputs and return it."""
     plan = load_plan(tflite)
     scaling = input_scaling(
