@@ -43,7 +43,7 @@ class Board:
     @property
     def is_virtual(self) -> bool:
         """Whether the board runs on this computer."""
-        return bool(self.qemu) or self.port == "native"
+        return bool(self.qemu) or self.toolchain == ""
 
 
 def boards() -> dict[str, Board]:
@@ -213,9 +213,13 @@ def run_platformio(
         "PLATFORMIO_BUILD_DIR": str(work),
         **settings,
     }
-    command = [sys.executable, "-m", "platformio", "run", "-d", REPOSITORY, "-e", environment]
+    command = [sys.executable, "-m", "platformio", "run", "-d", str(REPOSITORY)]
     result = subprocess.run(
-        [*command, *arguments], env=variables, capture_output=True, text=True, check=False
+        [*command, "-e", environment, *arguments],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         output = (result.stdout + result.stderr).splitlines()
