@@ -223,15 +223,18 @@ def run_platformio(
     )
     if result.returncode != 0:
         output = (result.stdout + result.stderr).splitlines()
-        # The linker says what overflowed in a line of its own, without the word.
-        reasons = (
-            [line for line in output if " overflowed by " in line]
-            or [line for line in output if "error" in line.lower()]
-            or output[-1:]
-            or ["no output"]
-        )
         log = work.parent / f"{environment}.log"
         log.write_text("\n".join(output) + "\n", encoding="utf-8")
-        raise ToolError(
-            f"building for {environment} failed: {''.join(reasons[:1]).strip()} (all of it: {log})"
-        )
+        raise ToolError(f"building for {environment} failed: {_reason(output)} (all of it: {log})")
+
+
+def _reason(output: list[str]) -> str:
+    """Return the line of a build's output that says what went wrong."""
+    if any(line.startswith("HTTPClientError") for line in output):
+        return "no network to fetch the board's platform from, needed once"
+    # The linker says what overflowed in a line of its own, without the word "error".
+    for sign in (" overflowed by ", "error", "*** "):
+        for line in output:
+            if sign in line.lower():
+                return line.strip()
+    return output[-1].strip() if output else "no output"

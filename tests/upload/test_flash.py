@@ -1,22 +1,27 @@
 """Flashing, from the plan to the identity frame."""
 
+import json
 import os
 import stat
 import termios
 import threading
 import time
 import tty
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from myowave.cli import main
 from myowave.errors import ConfigError, LinkError, ModelError, ToolError
 from myowave.model_card import load_card
+from myowave.paths import firmware_dir
 from myowave.upload.carry_out import carry_out, copy_uf2
 from myowave.upload.find import Drive, Port, drives
 from myowave.upload.plan import Computer, make_plan
 from myowave.upload.table import uploads
+from myowave.upload.uf2 import read_uf2
 from tests.upload.conftest import pico, uf2
 
 PICO = uploads()["rp2040"]
@@ -56,6 +61,44 @@ def test_serial_on_pins_is_named_by_the_user(model, answering, make_drive, tmp_p
     plan = make_plan(XIAO, model, port=answering, computer=here)
     identity = carry_out(plan, build=lambda _: image, computer=here)
     assert identity.model_sha256 == load_card(model).tflite_sha256
+
+
+def test_a_bare_metal_image_is_built_and_copied(model, answering, make_drive):
+    """From the model to the drive; the board that answers then is another, with the same model."""
+    drive = make_drive("XIAO-SENSE", "nRF52840-SeeedXiaoSense-v1")
+    here = computer(mounted=[drive])
+    carry_out(make_plan(XIAO, model, port=answering, computer=here), computer=here)
+    family, parts = read_uf2((drive.path / "MYOWAVE.UF2").read_bytes(), "copied")
+    assert family == boards_json("xiao_nrf52840_sense")["build"]["uf2_family"] == XIAO.uf2_family
+    image = b"".join(payload for _, payload in parts)
+    assert bytes.fromhex(load_card(model).tflite_sha256) in image
+
+
+def boards_json(name: str) -> dict[str, Any]:
+    """Return a board of the local platform."""
+    path = firmware_dir() / "platform" / "boards" / f"{name}.json"
+    board: dict[str, Any] = json.loads(path.read_text())
+    board["build"]["uf2_family"] = int(str(board["build"].get("uf2_family", 0)), 0)
+    return board
+
+
+def test_a_probe_gets_an_intel_hex_file(model, answering, probe_tool):
+    here = Computer(ports=lambda: [Port(answering, "J-Link", "1366:1051", "1")])
+    carry_out(make_plan(DK, model, computer=here), computer=here)
+    image = Path(probe_tool.read_text().split()[-1])
+    assert image.suffix == ".hex"
+    lines = image.read_text().splitlines()
+    assert lines[-1] == ":00000001FF"
+    assert all(sum(bytes.fromhex(line[1:])) % 256 == 0 for line in lines)
+
+
+def test_an_upload_that_fails_is_one_line(model):
+    """PlatformIO is asked for an upload that this environment, of this computer, does not have."""
+    upload = replace(NANO, name="native")
+    here = computer(ports=[Port("/dev/ttyACM0", "Nano", "2341:805A", "")])
+    with pytest.raises(ToolError, match=r"building for native failed: .*upload") as failure:
+        carry_out(make_plan(upload, model, computer=here), computer=here)
+    assert "\n" not in str(failure.value)
 
 
 def test_nothing_is_written_to_a_drive_when_the_file_is_another_boards(model, make_drive, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import serial
 
 from myowave.errors import LinkError, MyowaveError, ToolError
-from myowave.firmware import model_tables, run_platformio
+from myowave.firmware import boards, model_tables, run_platformio
 from myowave.link import Device, Identity
 from myowave.paths import build_dir
 from myowave.upload import find
@@ -27,7 +27,7 @@ Build = Callable[[Plan], Path]
 
 
 def build_image(plan: Plan) -> Path:
-    """Build the firmware of a plan; return the file that goes to the board.
+    """Build the firmware of a board flashed by drive or probe; return the file that goes there.
 
     Raises
     ------
@@ -39,15 +39,22 @@ def build_image(plan: Plan) -> Path:
     board = plan.upload.name
     work = build_dir("firmware", "flash", board) / "pio"
     run_platformio(board, model_tables(plan.model), work)
-    suffixes = {"uf2": (".uf2",), "probe": (".hex", ".elf"), "platformio": (".elf", ".bin")}
-    for suffix in suffixes[plan.upload.way]:
-        for stem in ("program", "firmware"):
-            image = work / board / f"{stem}{suffix}"
-            if image.is_file():
-                return image
-    raise ToolError(
-        f"{work / board}: holds no {' or '.join(suffixes[plan.upload.way])} file after the build"
-    )
+    kind = _KIND[plan.upload.way]
+    for stem in ("program", "firmware"):  # ours, and what PlatformIO's own platforms write
+        image = work / board / f"{stem}{kind}"
+        if image.is_file():
+            return _as_hex(image, boards()[board].toolchain) if kind == ".elf" else image
+    raise ToolError(f"{work / board}: holds no {kind} file after the build")
+
+
+_KIND = {"uf2": ".uf2", "probe": ".elf"}
+
+
+def _as_hex(elf: Path, toolchain: str) -> Path:
+    """Write an ELF file as Intel hex, which every probe tool takes."""
+    image = elf.with_suffix(".hex")
+    _run([f"{toolchain}objcopy", "-O", "ihex", str(elf), str(image)])
+    return image
 
 
 def carry_out(
@@ -88,19 +95,21 @@ def carry_out(
     if plan.problem is not None:
         raise plan.problem
     computer = computer or Computer()
-    say("building")
-    image = build(plan)
-    say(f"flashing {image}")
-    if plan.upload.way == "uf2":
-        require_family(image, plan.upload.uf2_family)
-        copy_uf2(image, plan.drive or _restart_bootloader(plan, computer))
-    elif plan.upload.way == "probe":
-        _run([*plan.probe, str(image)])
-    else:
+    if plan.upload.way == "platformio":
         assert plan.port is not None
+        say("building and uploading")
         work = build_dir("firmware", "flash", plan.upload.name) / "pio"
         upload = ("-t", "upload", "--upload-port", plan.port.device)
         run_platformio(plan.upload.name, model_tables(plan.model), work, *upload)
+    else:
+        say("building")
+        image = build(plan)
+        say(f"flashing {image}")
+        if plan.upload.way == "uf2":
+            require_family(image, plan.upload.uf2_family)
+            copy_uf2(image, plan.drive or _restart_bootloader(plan, computer))
+        else:
+            _run([*plan.probe, str(image)])
     say("waiting for the board")
     return wait_for_identity(plan, computer, timeout_s)
 
@@ -167,7 +176,10 @@ def _restart_bootloader(plan: Plan, computer: Computer) -> Drive:
 
 
 def _run(command: list[str]) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ToolError(f"{command[0]}: cannot run it ({error.strerror})") from error
     if result.returncode != 0:
         output = (result.stderr + result.stdout).strip().splitlines() or ["no output"]
         raise ToolError(f"'{' '.join(command)}' failed: {output[-1].strip()}")
