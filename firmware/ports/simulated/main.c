@@ -17,7 +17,6 @@
  * interrupt runs at its time even when interrupts are masked, all others when they may. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +33,7 @@
 #include "truth.h"
 #include "uart.h"
 
-#define LOOP_NS 20000u        /* what a round of the main loop takes */
+#define LOOP_NS 20000u /* what a round of the main loop takes */
 #define LONGEST_SLEEP_NS 5000000u
 #define MS_NS UINT64_C(1000000)
 
@@ -55,10 +54,10 @@ static struct {
     struct timespec boot;
 
     bool sampling;
-    bool played; /* the movement is over */
+    bool played;        /* the movement is over */
     bool on_data_ready; /* else on the timer */
     uint64_t period_ns;
-    uint64_t clock_ns;  /* the sample clock ticks next; on data ready: ticked last */
+    uint64_t clock_ns; /* the sample clock ticks next; on data ready: ticked last */
     uint64_t stopped_ns;
     uint64_t silent_ns; /* no data-ready pulses until then */
     uint64_t stalled_ns;
