@@ -9,7 +9,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FIRMWARE = REPOSITORY / "firmware"
 BIN = Path(sys.executable).parent
 # What compiles for the host. The other ports hold registers of cores the host does not have.
-HOST_FOLDERS = ("engine", "app", "drivers", "ports/native", "ports/simulated")
+HOST_FOLDERS = ("engine", "app", "drivers", "ports/native", "ports/simulated", "ports/arduino")
 INCLUDES = [f"-I{FIRMWARE / folder}" for folder in HOST_FOLDERS]
 # The application is compiled with a model's tables; those of the demo stand for any.
 INCLUDES.append(f"-I{REPOSITORY / 'models' / 'sim_biceps'}")
@@ -37,6 +37,19 @@ def main() -> int:
         "-Wshadow",
         *INCLUDES,
     ]
+    # The one C++ file, against the tests' stand-in of its API; enums come from C.
+    cpp_flags: list[str | Path] = [
+        "--checks=-performance-enum-size",
+        FIRMWARE / "ports" / "arduino" / "arduino_io.cpp",
+        "--",
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Wshadow",
+        f"-I{REPOSITORY / 'tests' / 'arduino' / 'stand_in' / 'core'}",
+        *INCLUDES,
+    ]
     # The engine once more for each form of its kernels that this host can compile.
     engine = str(FIRMWARE / "engine" / "mw_engine.c")
     forms = ["-DMW_KERNELS_PORTABLE"]
@@ -58,6 +71,7 @@ def main() -> int:
     ]
     failed = False
     commands = [("clang-tidy", [*tidy, *sources, *flags]), ("cppcheck", cppcheck)]
+    commands.append(("clang-tidy arduino_io.cpp", [*tidy, *cpp_flags]))
     commands += [(f"clang-tidy {form}", [*tidy, engine, *flags, form]) for form in forms]
     for name, command in commands:
         result = subprocess.run(

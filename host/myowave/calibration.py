@@ -8,13 +8,16 @@ keeps a calibration as a small JSON file and sends it before it starts the board
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from myowave.errors import ConfigError
-from myowave.wire import DEFINITION, Frame
+from myowave.wire import DEFINITION, Frame, FrameError
+
+if TYPE_CHECKING:
+    from myowave.model_card import ModelCard
 
 FORMAT_VERSION = 1
 # Turned by 180 degrees about an axis, that axis keeps its sign; as `orientation.TURNS`, which needs
@@ -30,12 +33,15 @@ class Calibration:
 
     Attributes
     ----------
+    imu : str
+        Part number of the IMU whose counts these are.
     turn : str
         How the sensor sits against those of the training recordings, a key of `SIGNS`.
     gyro_bias : tuple of three int
         Raw counts of x, y, z at rest, before turning.
     """
 
+    imu: str
     turn: str
     gyro_bias: tuple[int, int, int]
 
@@ -58,9 +64,17 @@ class Calibration:
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "Calibration":
-        """Read the calibration of an identity frame."""
+        """Read the calibration of an identity frame; raise FrameError for a turn there is not."""
+        if frame["turn"] not in _TURN_NAME:
+            raise FrameError(f"identity: turn {frame['turn']}")
         x, y, z = (int(frame[f"gyro_bias_{axis}"]) for axis in _AXES)
-        return cls(_TURN_NAME.get(frame["turn"], str(frame["turn"])), (x, y, z))
+        return cls(frame["imu"], _TURN_NAME[frame["turn"]], (x, y, z))
+
+    def __str__(self) -> str:
+        """Describe it in a few words."""
+        x, y, z = self.gyro_bias
+        turned = "as in training" if self.turn == "none" else f"turned {self.turn}"
+        return f"gyroscope bias {x}, {y}, {z} counts, sensor {turned}"
 
     def to_fields(self) -> dict[str, int]:
         """Return the fields of a set_calibration frame."""
@@ -68,19 +82,19 @@ class Calibration:
         return {"turn": DEFINITION.turn[self.turn], **biases}
 
 
-def write_calibration(path: Path, calibration: Calibration, imu: str) -> None:
-    """Write a calibration of a board whose IMU is `imu`."""
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration as `load_calibration` reads it."""
     values = {
         "format_version": FORMAT_VERSION,
-        "imu": imu,
+        "imu": calibration.imu,
         "turn": calibration.turn,
         "gyro_bias_counts": list(calibration.gyro_bias),
     }
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def load_calibration(path: Path) -> tuple[Calibration, str]:
-    """Read what `write_calibration` wrote; return the calibration and the IMU's part number.
+def load_calibration(path: Path) -> Calibration:
+    """Read what `write_calibration` wrote.
 
     Raises
     ------
@@ -111,6 +125,50 @@ def load_calibration(path: Path) -> tuple[Calibration, str]:
             f"{path}: expected 'turn' and 'imu' as text and 'gyro_bias_counts' as three integers"
         )
     try:
-        return Calibration(turn, (bias[0], bias[1], bias[2])), imu
+        return Calibration(imu, turn, (bias[0], bias[1], bias[2]))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+
+
+def find_turn(counts: NDArray[np.int16], calibration: Calibration, card: "ModelCard") -> str:
+    """Tell how a sensor sits from how it moved, against the recordings a model was trained on.
+
+    Parameters
+    ----------
+    counts : (n, 6) int16 array
+        Raw counts of everyday movement at 1 kHz.
+    calibration : Calibration
+        Whose bias is subtracted first.
+    card : ModelCard
+        Of the model.
+
+    Raises
+    ------
+    ConfigError
+        If the model's card holds no orientation, or the movement does not tell.
+    """
+    # Estimating needs scipy's company; a logger does not.
+    from myowave.imu import from_counts, imu_by_name
+    from myowave.orientation import OrientationReference, estimate
+    from myowave.recording import Recording
+
+    if card.orientation is None:
+        raise ConfigError(f"model '{card.name}': its card holds no orientation; name --turn")
+    unturned = Calibration(calibration.imu, "none", calibration.gyro_bias)
+    physical = from_counts(unturned.apply(counts), imu_by_name(calibration.imu))
+    recording = Recording(
+        acc=physical[:, :3],
+        gyro=physical[:, 3:],
+        emg=np.zeros((len(counts), 0)),
+        muscles=(),
+        subject="",
+        day="",
+        name="calibration",
+    )
+    (found,) = estimate([recording], OrientationReference.from_json(card.orientation))
+    if not found.certain:
+        raise ConfigError(
+            f"the movement does not tell how the sensor sits (margin {found.margin:.2f}, expected "
+            f"1.2 up); move as in the recordings the model was trained on, or name --turn"
+        )
+    return found.turn

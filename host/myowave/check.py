@@ -287,8 +287,8 @@ def add_log(result: ReplayResult, card: ModelCard, tflite: bytes, path: Path) ->
     """Check what a board logged while it was fed one of the replayed recordings.
 
     The backend `log` is added to the parity, compared with tflite-micro over every stretch between
-    gaps, on the raw counts in the log. The replay of the recording is replaced by what the board
-    predicted live, so that the accuracy is that of the log.
+    gaps, on the raw counts in the log, put right as the board did. The replay of the recording is
+    replaced by what the board predicted live, so that the accuracy is that of the log.
 
     Parameters
     ----------
@@ -339,7 +339,7 @@ def add_log(result: ReplayResult, card: ModelCard, tflite: bytes, path: Path) ->
         settled = np.arange(warm_up, len(ticks), dtype=np.intp)
         if not len(settled):
             continue
-        inputs = card.input_scaling().apply(log.counts[rows])
+        inputs = card.input_scaling().apply(log.corrected[rows])
         parity.add(
             recording.name,
             samples=settled,

@@ -1,7 +1,6 @@
 """Look at this computer: what MyoWave needs, what is here, what to do about the rest."""
 
 import importlib.metadata
-import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from myowave.errors import ToolError
 from myowave.firmware import default_model
-from myowave.link import list_ports
 from myowave.paths import REPOSITORY, firmware_dir
 
 
@@ -67,30 +65,8 @@ def examine() -> list[Finding]:
     findings += [_package((name,), use, extra) for name, use, extra in PACKAGES]
     findings.append(_package(TENSORFLOW, "training", ".[train]"))
     findings += [_tool(command, use, package) for command, use, package in TOOLS]
-    findings += [_arm_library(), _clone(), _scons(), _model()]
+    findings += [_arm_library(), _probe_tool(), _clone(), _scons(), _model()]
     return findings
-
-
-def examine_ports() -> list[Finding]:
-    """Return every serial port of this computer and whether this user may open it."""
-    found = []
-    for device, description in list_ports():
-        allowed = os.access(device, os.R_OK | os.W_OK)
-        found.append(
-            Finding(
-                device,
-                description if allowed else "",
-                "logging from it",
-                ""
-                if allowed
-                else f"no permission: sudo usermod -aG dialout {_user()}, log in anew",
-            )
-        )
-    return found
-
-
-def _user() -> str:
-    return os.environ.get("USER", "$USER")
 
 
 def _python() -> Finding:
@@ -131,6 +107,16 @@ def _arm_library() -> Finding:
         "firmware for Cortex-M boards",
         "install it (Debian: apt install libnewlib-arm-none-eabi)",
     )
+
+
+def _probe_tool() -> Finding:
+    """Find what flashes a board by its debug probe."""
+    use = "flash nrf52840_dk"
+    for tool in ("pyocd", "nrfjprog"):
+        path = shutil.which(tool)
+        if path is not None:
+            return Finding(tool, _first_line([path, "--version"]) or path, use, "")
+    return Finding("pyocd or nrfjprog", "", use, "pip install pyocd")
 
 
 def _clone() -> Finding:

@@ -43,7 +43,7 @@ class Board:
     @property
     def is_virtual(self) -> bool:
         """Whether the board runs on this computer."""
-        return bool(self.qemu) or self.port == "native"
+        return bool(self.qemu) or self.toolchain == ""
 
 
 def boards() -> dict[str, Board]:
@@ -213,21 +213,28 @@ def run_platformio(
         "PLATFORMIO_BUILD_DIR": str(work),
         **settings,
     }
-    command = [sys.executable, "-m", "platformio", "run", "-d", str(REPOSITORY), "-e", environment]
+    command = [sys.executable, "-m", "platformio", "run", "-d", str(REPOSITORY)]
     result = subprocess.run(
-        [*command, *arguments], env=variables, capture_output=True, text=True, check=False
+        [*command, "-e", environment, *arguments],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         output = (result.stdout + result.stderr).splitlines()
-        # The linker says what overflowed in a line of its own, without the word.
-        reasons = (
-            [line for line in output if " overflowed by " in line]
-            or [line for line in output if "error" in line.lower()]
-            or output[-1:]
-            or ["no output"]
-        )
         log = work.parent / f"{environment}.log"
         log.write_text("\n".join(output) + "\n", encoding="utf-8")
-        raise ToolError(
-            f"building for {environment} failed: {''.join(reasons[:1]).strip()} (all of it: {log})"
-        )
+        raise ToolError(f"building for {environment} failed: {_reason(output)} (all of it: {log})")
+
+
+def _reason(output: list[str]) -> str:
+    """Return the line of a build's output that says what went wrong."""
+    if any(line.startswith("HTTPClientError") for line in output):
+        return "no network to fetch the board's platform from, needed once"
+    # The linker says what overflowed in a line of its own, without the word "error".
+    for sign in (" overflowed by ", "error", "*** "):
+        for line in output:
+            if sign in line.lower():
+                return line.strip()
+    return output[-1].strip() if output else "no output"

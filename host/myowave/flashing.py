@@ -34,8 +34,8 @@ class FlashVerdict:
     reason: str
 
 
-def verdict_for(board: Board, model: Path) -> FlashVerdict:
-    """Judge a model for a board before it is flashed.
+def verdict_for(board: str, model: Path) -> FlashVerdict:
+    """Judge a model for the board of that name before it is flashed.
 
     A board that is not in the table of `myowave fit`, or a tool that is missing for judging, is no
     reason against flashing.
@@ -45,7 +45,7 @@ def verdict_for(board: Board, model: Path) -> FlashVerdict:
     ModelError, UnsupportedModelError
         If the model directory is not usable, or the engine cannot stream the network.
     """
-    spec = board_specs().get(board.name)
+    spec = board_specs().get(board)
     if spec is None:
         return FlashVerdict(refuses=False, reason="")
     try:

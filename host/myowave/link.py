@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from myowave.calibration import Calibration
 from myowave.errors import LinkError
-from myowave.wire import DEFINITION, Decoder, Encoder, Frame
+from myowave.wire import DEFINITION, Decoder, Encoder, Frame, FrameError
 
 # A USB serial device ignores the rate; on a UART with a probe it is what the boards are set to.
 BAUD = 1_000_000
@@ -357,6 +357,8 @@ class Device:
         """
         try:
             return Identity.from_frame(self._await_identity())
+        except FrameError as error:
+            raise LinkError(f"{self.url}: {error}; flash the board again") from error
         except LinkError as error:
             if self.decoder.foreign_version is None:
                 raise
@@ -411,8 +413,15 @@ class Device:
             If the board samples, was moved meanwhile, or its IMU does not give enough samples.
         """
         self._command("measure_gyro_bias")
-        frame = self._await(
-            "gyroscope bias", lambda frame: frame.name == "gyro_bias", GYRO_BIAS_TIMEOUT_S
+        # It may have come together with the acknowledgement.
+        early = [frame for frame in self._waiting if frame.name == "gyro_bias"]
+        self._waiting = [frame for frame in self._waiting if frame.name != "gyro_bias"]
+        frame = (
+            early[-1]
+            if early
+            else self._await(
+                "gyroscope bias", lambda frame: frame.name == "gyro_bias", GYRO_BIAS_TIMEOUT_S
+            )
         )
         if frame["status"] == DEFINITION.status["moving"]:
             raise LinkError(
@@ -428,9 +437,51 @@ class Device:
             (frame["x"], frame["y"], frame["z"]), frame["gyro_range"], frame["acc_range"]
         )
 
-    def set_calibration(self, calibration: Calibration) -> None:
-        """Have the board put its raw counts right, from the next start until it boots anew."""
+    def record_counts(self, seconds: float) -> NDArray[np.int16]:
+        """Sample for `seconds` and return the (n, 6) raw counts; gaps are closed up.
+
+        Raises
+        ------
+        LinkError
+            If the board samples already, cannot start, or sends nothing.
+        """
+        if self.identify().running:
+            raise LinkError(f"{self.url}: the board samples already; stop that first")
+        self.set_raw(True)
+        self.start()
+        counts = []
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            counts += [frame["counts"] for frame in self.frames(left) if frame.name == "data"]
+        self.stop()
+        self.set_raw(False)
+        if not counts:
+            raise LinkError(f"{self.url}: no samples within {seconds:g} s")
+        return np.vstack(counts)
+
+    def set_calibration(self, calibration: Calibration) -> Identity:
+        """Have the board put its raw counts right, from the next start until it boots anew.
+
+        Returns
+        -------
+        Identity
+            The board's, which now names the calibration; a log holds it from there on.
+
+        Raises
+        ------
+        LinkError
+            If the board samples, or the calibration is of another IMU.
+        """
+        identity = self.identify()
+        if identity.imu != calibration.imu:
+            raise LinkError(
+                f"{self.url}: the board has IMU '{identity.imu}', the calibration is of "
+                f"'{calibration.imu}'; make one with 'myowave calibrate'"
+            )
+        if identity.calibration == calibration:
+            return identity
         self._command("set_calibration", **calibration.to_fields())
+        return self.identify()
 
     def reset_counters(self) -> None:
         """Set the board's counters to zero."""
@@ -536,7 +587,7 @@ class _ReplayDamagedError(Exception):
 
 
 _HINT = {
-    DEFINITION.status["busy"]: " (it samples while it is to replay, or the other way round)",
+    DEFINITION.status["busy"]: " (it samples or replays; stop that first)",
     DEFINITION.status["no_sensor"]: " (no IMU answers, or not the part the model was trained for)",
 }
 

@@ -23,6 +23,7 @@ import numpy as np
 from cobs import cobs
 from numpy.typing import NDArray
 
+from myowave.calibration import Calibration
 from myowave.errors import LinkError, RecordingError
 from myowave.link import Device, Identity, Statistics
 from myowave.wire import DEFINITION, Frame, FrameError
@@ -156,15 +157,24 @@ class Logger:
         Have the board send raw IMU counts too.
     seconds : float, optional
         End after this time.
+    calibration : Calibration, optional
+        What the board is to put right; without one it goes on with what it was told last.
     """
 
     def __init__(
-        self, url: str, path: str | Path, *, raw: bool = False, seconds: float | None = None
+        self,
+        url: str,
+        path: str | Path,
+        *,
+        raw: bool = False,
+        seconds: float | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.url = url
         self.path = Path(path)
         self.raw = raw
         self.seconds = seconds
+        self.calibration = calibration
         self.progress = LogProgress()
         self.identity: Identity | None = None
         self._lost_before = 0
@@ -233,10 +243,15 @@ class Logger:
             )
         self.identity = identity
         writer.flush()
-        device.set_raw(self.raw)
-        device.start()
+        self._start(device)
         self.progress.connected = True
         self.progress.note = ""
+
+    def _start(self, device: Device) -> None:
+        device.set_raw(self.raw)
+        if self.calibration is not None:
+            self.identity = device.set_calibration(self.calibration)
+        device.start()
 
     def _take(self, frame: Frame, writer: LogWriter) -> None:
         writer.frame(frame)
@@ -281,8 +296,7 @@ class Logger:
         """Tell whether a silent board samples, after starting it again if it has rebooted."""
         identity = device.identify()
         if not identity.running and device.ping() < self._device_us:
-            device.set_raw(self.raw)
-            device.start()
+            self._start(device)
             return True
         return identity.running
 
@@ -352,6 +366,8 @@ class LogData:
         Raw IMU counts, 0 where `has_counts` is False.
     has_counts : (n,) bool
         Where the board sent raw counts.
+    corrected : (n, 6) int16
+        The raw counts as the network got them, with the calibration the board had at the time.
     statistics : list of (host time, Statistics)
     events : list of (host time, dict)
         What the logger noted: `event` is opened, lost, resumed or closed.
@@ -373,6 +389,7 @@ class LogData:
     missing: NDArray[np.int64]
     counts: NDArray[np.int16]
     has_counts: NDArray[np.bool_]
+    corrected: NDArray[np.int16]
     statistics: list[tuple[float, Statistics]]
     events: list[tuple[float, dict[str, Any]]]
     texts: list[tuple[float, str]]
@@ -451,6 +468,8 @@ class _Parts:
     def __init__(self) -> None:
         self.identity: Identity | None = None
         self.frames: list[tuple[float, int, Frame]] = []
+        # From which data frame on the board put its counts right in which way.
+        self.calibrations: list[tuple[int, Calibration | None]] = []
         self.statistics: list[tuple[float, Statistics]] = []
         self.events: list[tuple[float, dict[str, Any]]] = []
         self.texts: list[tuple[float, str]] = []
@@ -493,6 +512,7 @@ class _Parts:
         self._next_sequence = (frame.sequence + 1) % SEQUENCE_RANGE
         if frame.name == "identity":
             self.identity = Identity.from_frame(frame)
+            self.calibrations.append((len(self.frames), self.identity.calibration))
         elif frame.name == "statistics":
             self.statistics.append((host_s, Statistics.from_frame(frame)))
         elif frame.name == "text":
@@ -511,7 +531,8 @@ class _Parts:
         """Return all samples as arrays."""
         # A board that was exchanged for one with other outputs would not fit one array.
         outputs = self.frames[-1][2]["outputs"] if self.frames else 0
-        frames = [entry for entry in self.frames if entry[2]["outputs"] == outputs]
+        chosen = [i for i, (*_, frame) in enumerate(self.frames) if frame["outputs"] == outputs]
+        frames = [self.frames[i] for i in chosen]
         lengths = np.array([frame["count"] for _, _, frame in frames], dtype=np.int64)
         n = int(lengths.sum())
         first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)[: len(lengths)]
@@ -529,6 +550,13 @@ class _Parts:
         has_counts = per_frame([len(frame["counts"]) > 0 for _, _, frame in frames], np.bool_)
         if has_counts.any():
             counts[has_counts] = np.vstack([f["counts"] for _, _, f in frames if len(f["counts"])])
+        corrected = counts.copy()
+        number = np.repeat(np.array(chosen, dtype=np.int64), lengths)
+        ends = [*(begin for begin, _ in self.calibrations[1:]), len(self.frames)]
+        for (begin, calibration), end in zip(self.calibrations, ends, strict=False):
+            if calibration is not None:
+                rows = (number >= begin) & (number < end)
+                corrected[rows] = calibration.apply(counts[rows])
         # Before the first sample of a run only the board knows what is missing.
         gap = per_frame([frame["gap_ticks"] for _, _, frame in frames], np.int64)
         return LogData(
@@ -545,6 +573,7 @@ class _Parts:
             missing=np.where(same_run, tick - previous - 1, gap),
             counts=counts,
             has_counts=has_counts,
+            corrected=corrected,
             statistics=self.statistics,
             events=self.events,
             texts=self.texts,

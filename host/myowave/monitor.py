@@ -108,6 +108,12 @@ class LiveView:
                     f"{counters.dropped} dropped, {counters.tx_dropped_batches} batches not sent"
                 )
             )
+            if faults := counters.faults():
+                rows.append(
+                    Text("faults: " + ", ".join(f"{n} {name}" for name, n in faults.items()))
+                )
+        if failed := self.identity.failed_tests:
+            rows.append(Text(f"self-test failed: {', '.join(failed)}"))
         if self.text:
             rows.append(Text(f"board says: {self.text}"))
         return Group(*rows)

@@ -3,6 +3,9 @@
 The board's firmware is the real one. Its IMU is the far end of a second UART: here. The board's
 sample clock is the only clock; it says how far it is (`imu_credit`), and recorded raw counts are
 sent ahead of it by up to a second, so no sample depends on this process being on time.
+
+The board `simulated` is another one: the real drivers set up and read a register model of the IMU
+on a simulated I2C bus, and the model gets the whole recording as a file.
 """
 
 import contextlib
@@ -13,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import tty
@@ -30,6 +34,7 @@ from myowave.wire import DEFINITION, Decoder, Encoder
 
 BOOT_TIMEOUT_S = 20.0
 SEND_TIMEOUT_S = 5.0
+SIMULATED = "simulated"
 _BATCH = DEFINITION.limits["imu_batch"]
 # A batch in flight while the board takes its first sample must still find its place free.
 _AHEAD = DEFINITION.limits["imu_window"] - _BATCH
@@ -53,11 +58,11 @@ class VirtualBoard:
     loop : bool
         Begin again at the end in place of stopping; the jump is not a gap.
     virtual_clock : bool
-        Board `native` only: time passes as fast as the serial port is read.
+        Boards `native` and `simulated`: time passes as fast as the serial port is read.
     sanitize : bool
-        Board `native` only: with address and undefined behaviour sanitizers.
+        Boards `native` and `simulated`: with address and undefined behaviour sanitizers.
     missing : sequence of (begin, end)
-        Ticks at which the IMU has no sample, to see what a gap does.
+        Ticks at which the IMU has no sample, to see what a gap does; not on board `simulated`.
 
     Attributes
     ----------
@@ -85,6 +90,8 @@ class VirtualBoard:
             raise ConfigError(f"board '{board}' is not emulated: flash it with 'myowave flash'")
         if (virtual_clock or sanitize) and self._board.qemu:
             raise ConfigError(f"board '{board}': virtual clock and sanitizers need 'native'")
+        if missing and self._board.port == SIMULATED:
+            raise ConfigError(f"board '{board}': its IMU has a sample at every tick")
         if counts.ndim != 2 or counts.shape[1] != 6 or len(counts) == 0:
             raise ConfigError(f"counts of shape {counts.shape}, expected (n, 6) with n over 0")
         self._counts = np.ascontiguousarray(counts, dtype=np.int16)
@@ -171,21 +178,16 @@ class VirtualBoard:
     # It starts the process, so that the kernel ends the board with this thread, also after kill -9.
 
     def _run(self) -> None:
-        near, far = socket.socketpair()
-        near.settimeout(SEND_TIMEOUT_S)
         try:
-            self._process, self.port = _launch(
-                self._board, self._image, far.fileno(), self._virtual_clock
-            )
-            far.close()
-            _Feed(self, near, self._process).run()
+            if self._board.port == SIMULATED:
+                self._run_simulated()
+            else:
+                self._run_fed()
         except (ToolError, LinkError) as error:
             self._failure = error
         except OSError as error:
             self._failure = ToolError(f"{self._board.name}: {error}")
         finally:
-            near.close()
-            far.close()
             if self._process is not None:
                 self._process.terminate()
                 try:
@@ -194,6 +196,51 @@ class VirtualBoard:
                     self._process.kill()
                     self._process.wait()
             self._ready.set()
+
+    def _run_fed(self) -> None:
+        """Run a board whose samples come over a link from here."""
+        near, far = socket.socketpair()
+        with near, far:
+            near.settimeout(SEND_TIMEOUT_S)
+            self._process, self.port = _launch(
+                self._board, self._image, far.fileno(), self._virtual_clock
+            )
+            far.close()
+            _Feed(self, near, self._process).run()
+
+    def _run_simulated(self) -> None:
+        """Run a board with a simulated IMU; it says when it is ready and when all is played."""
+        with tempfile.NamedTemporaryFile(prefix="myowave-") as movement:
+            movement.write(self._counts.astype("<i2").tobytes())
+            movement.flush()
+            options = ["--counts", movement.name, "--imu", self._imu.name]
+            if self._loop:
+                options.append("--loop")
+            self._process, self.port = _launch_process(
+                self._image, options, (), self._virtual_clock
+            )
+            said = {"ready\n": self._ready, "played\n": self.ended}
+            output = self._process.stdout
+            assert output is not None
+            while not self._closing.is_set():
+                readable, _, _ = select.select([output], [], [], 0.05)
+                if readable:
+                    line = output.readline()
+                    if line not in said:
+                        raise self._died(line)
+                    said[line].set()
+
+    def _died(self, said: str = "") -> ToolError:
+        """Return the error of a board that has stopped, with what it said."""
+        process = self._process
+        assert process is not None
+        process.wait(5)
+        output = said + (process.stdout.read() if process.stdout else "")
+        reason = output.strip().replace("\n", "; ") or "no output"
+        return ToolError(
+            f"{self._board.name}: the board stopped with status {process.returncode}: "
+            f"{reason[-500:]}"
+        )
 
 
 def _refuse_taken(link: Path) -> None:
@@ -250,13 +297,7 @@ class _Feed:
             if self.process.poll() is not None:
                 break
         if not closing.is_set():
-            self.process.wait(5)
-            output = self.process.stdout.read() if self.process.stdout else ""
-            reason = (output or "").strip().replace("\n", "; ") or "no output"
-            raise ToolError(
-                f"{self.board._board.name}: the board stopped with status "
-                f"{self.process.returncode}: {reason[-500:]}"
-            )
+            raise self.board._died()
 
     def _on_credit(self, play: int, tick: int) -> None:
         if play != self.play:
@@ -314,14 +355,21 @@ def _launch(
     """Start the board's process; return it and the path of its serial port."""
     if board.qemu:
         return _launch_qemu(board, image, imu_fd)
+    return _launch_process(image, ["--imu", str(imu_fd)], (imu_fd,), virtual_clock)
+
+
+def _launch_process(
+    image: Path, options: list[str], keep: tuple[int, ...], virtual_clock: bool
+) -> tuple[subprocess.Popen[str], str]:
+    """Start a board that is a process, its serial line a pty."""
     controller, terminal = os.openpty()
     try:
         tty.setraw(terminal)
         port = os.ttyname(terminal)
-        command = [str(image), "--serial", str(controller), "--imu", str(imu_fd)]
+        command = [str(image), "--serial", str(controller), *options]
         if virtual_clock:
             command.append("--virtual-clock")
-        return _start(command, (controller, imu_fd)), port
+        return _start(command, (controller, *keep)), port
     finally:
         os.close(controller)
         os.close(terminal)

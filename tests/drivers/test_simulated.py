@@ -1,5 +1,5 @@
 """The whole application on the simulated board: drivers, acquisition, network and wire, by the
-register models and on a virtual clock.
+register models and on a virtual clock. What goes wrong is in tests/firmware/test_faults.py.
 """
 
 from collections.abc import Callable
@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from myowave.errors import ConfigError
 from myowave.firmware import board_by_name, build_firmware
 from myowave.imu import IMUS
+from myowave.link import Device
+from myowave.virtual import VirtualBoard
 from tests.drivers.simulated import ROWS_PER_MS, START_S, Run, Script, noisy_movement, run
 from tests.firmware.models import expected, write_model
+from tests.firmware.test_board import stream
 
 ROWS = 50_000
 TIMER_PARTS = sorted(IMUS)
 DATA_READY_PARTS = [name for name in sorted(IMUS) if not name.startswith("lsm")]
 NO_SENSOR = 6
-MW_FROZEN_SAMPLES = 25
-# A number that a burst reads is of the part's last sample, from 1 ms before the tick to 0.35 ms after
-# it. These are the movement's rows of that time, counted from the millisecond before the tick.
+# A number that a burst reads is of the part's last sample, from 1 ms before the tick to 0.35 ms
+# after it. These are the movement's rows of that time; the first is of the millisecond before.
 ROWS_OF_A_TICK = np.arange(0, 7)
 
 Models = Callable[[str], Path]
@@ -169,35 +172,29 @@ def test_the_same_script_gives_the_same_bytes(simulate, tmp_path):
     assert (tmp_path / "output").read_bytes() == first
 
 
-@pytest.mark.parametrize(
-    ("event", "counter"),
-    [
-        ("nack 3", "bus_nacks"),
-        ("nack_data 3", "bus_nacks"),
-        ("arbitration 1", "bus_arbitration_lost"),
-        ("sda_low 7", "bus_stuck"),
-        ("hang 1", "bus_timeouts"),
-        ("reset", "imu_lost_configurations"),
-        ("unplugged 100", "imu_configurations"),
-        ("freeze", "imu_frozen"),
-        ("silent 200", "clock_silent"),
-        ("backlog 1500", "tx_dropped_batches"),
-        ("stall 200", "dropped"),
-    ],
-)
-def test_each_fault_is_counted_and_overcome(simulate, event, counter):
-    """What is delivered is what the IMU measured then, before and after, up to the last tick."""
-    script = sampled(6.0)
-    script.events.append((START_S + 2.0005, event))
-    found = simulate("icm-42688-p", script)
-    assert found.statistics[counter] > 0
-    lost = np.diff(found.tick) - 1
-    assert lost.sum() > 0
-    assert found.tick[-1] in (5998, 5999)
-    assert (found.tick[1:][lost > 0] < 4000).all()
-    # Its place in the millisecond changes with its clock and with each start of the IMU.
-    row = ROWS_PER_MS * (found.time_us - found.time_us[0]) // 1000
-    near = noisy_movement(ROWS)[row[:, None] + np.arange(-ROWS_PER_MS, 2 * ROWS_PER_MS)]
-    measured_then = (near == found.counts[:, None, :]).all(axis=2).any(axis=1)
-    # A frozen output is only known when it has been the same for some samples.
-    assert (~measured_then).sum() <= (MW_FROZEN_SAMPLES if event == "freeze" else 0)
+@pytest.mark.parametrize("virtual_clock", [True, False])
+def test_as_a_virtual_board_with_a_serial_port(models, virtual_clock):
+    """`myowave virtual --board simulated`: every row once, in order, and then it stops."""
+    movement = noisy_movement(1500)
+    model = models("icm-42688-p")
+    with (
+        VirtualBoard(
+            movement, IMUS["icm-42688-p"], model, "simulated", virtual_clock=virtual_clock
+        ) as board,
+        Device.open(board.port) as device,
+    ):
+        device.set_raw(True)
+        frames = stream(device)
+        assert board.ended.wait(1.0)
+    counts = np.vstack([frame["counts"] for frame in frames])
+    np.testing.assert_array_equal(counts, movement)
+    predictions = np.vstack([frame["predictions"] for frame in frames])
+    np.testing.assert_array_equal(predictions, expected(model, movement))
+
+
+def test_a_virtual_board_with_a_simulated_imu_cannot_miss_ticks(models):
+    with pytest.raises(ConfigError, match="a sample at every tick"):
+        VirtualBoard(
+            *(noisy_movement(10), IMUS["mpu-6050"], models("mpu-6050"), "simulated"),
+            missing=[(2, 4)],
+        )

@@ -18,7 +18,7 @@
 #define CC_WAKE 2u
 #define DATA_READY_CHANNEL 0u
 
-static mw_acquisition *acquisition;
+static mw_acquisition *listener; /* hears of every tick */
 static uint64_t total_us;
 static uint32_t last_us;
 static uint32_t sample_period_us;
@@ -58,8 +58,8 @@ static bool start_crystal(void) {
     return true;
 }
 
-bool mw_clock_init(mw_acquisition *for_acquisition) {
-    acquisition = for_acquisition;
+bool mw_clock_init(mw_acquisition *acquisition) {
+    listener = acquisition;
     TIMER_MODE(TIMER0) = TIMER_MODE_TIMER;
     TIMER_BITMODE(TIMER0) = TIMER_BITMODE_32;
     TIMER_PRESCALER(TIMER0) = TIMER_PRESCALER_1MHZ;
@@ -105,7 +105,7 @@ void mw_clock_stop(void) {
  * the stamps tell. */
 static void serve_sample_clock(void) {
     mw_event_clear(&TIMER_EVENTS_COMPARE(TIMER0, CC_SAMPLE));
-    mw_acquisition_on_clock(acquisition, mw_port_time_us());
+    mw_acquisition_on_clock(listener, mw_port_time_us());
     uint32_t due = TIMER_CC(TIMER0, CC_SAMPLE) + sample_period_us;
     uint32_t now = (uint32_t)mw_port_time_us();
     while ((int32_t)(due - now) < (int32_t)MARGIN_US) {
@@ -126,5 +126,5 @@ void mw_timer_interrupt(void) {
 
 void mw_data_ready_interrupt(void) {
     mw_event_clear(&GPIOTE_EVENTS_IN(DATA_READY_CHANNEL));
-    mw_acquisition_on_clock(acquisition, mw_port_time_us());
+    mw_acquisition_on_clock(listener, mw_port_time_us());
 }

@@ -21,7 +21,7 @@
 
 #define PIN_CNF_I2C (GPIO_CNF_PULL_UP | GPIO_CNF_DRIVE_S0D1)
 
-static mw_acquisition *acquisition;
+static mw_acquisition *receiver; /* of samples */
 
 /* EasyDMA reads and writes RAM only (PS 4.6). */
 static uint8_t tx[4];
@@ -181,8 +181,8 @@ static const mw_bus bus = {
 
 const mw_bus *mw_port_bus(void) { return &bus; }
 
-void mw_i2c_init(mw_acquisition *for_acquisition) {
-    acquisition = for_acquisition;
+void mw_i2c_init(mw_acquisition *acquisition) {
+    receiver = acquisition;
 #ifdef MW_PIN_IMU_POWER
     GPIO_OUTSET(MW_PIN_IMU_POWER) = GPIO_BIT(MW_PIN_IMU_POWER);
     GPIO_PIN_CNF(MW_PIN_IMU_POWER) =
@@ -201,7 +201,8 @@ void mw_i2c_init(mw_acquisition *for_acquisition) {
 /* ---- Samples --------------------------------------------------------------------------------- */
 
 bool mw_port_burst_start(uint8_t address, uint8_t first_register, uint8_t length) {
-    if (burst_active || length > MW_IMU_MAX_BURST_LENGTH) {
+    /* A transfer begun with SDA low would not end. */
+    if (burst_active || length > MW_IMU_MAX_BURST_LENGTH || sda_low()) {
         return false;
     }
     burst_active = true;
@@ -234,5 +235,5 @@ void mw_i2c_interrupt(void) {
     const uint8_t *bytes = rx[filling];
     filling ^= 1u;
     burst_active = false; /* from here on the clock may start the next */
-    mw_acquisition_on_burst(acquisition, status, bytes);
+    mw_acquisition_on_burst(receiver, status, bytes);
 }

@@ -7,7 +7,10 @@
 
 #include <stdint.h>
 
+/* Replaced where the registers are played by memory (tools/budget.py). */
+#ifndef MW_REGISTER
 #define MW_REGISTER(address) (*(volatile uint32_t *)(address))
+#endif
 
 /* PS 5.3, power supply and reset; 5.4, clock control. One block. */
 #define POWER_RESETREAS MW_REGISTER(0x40000400u) /* write 1 to clear */
@@ -26,6 +29,10 @@
 #define POWER_RESETREAS_DOG (1u << 1)
 #define POWER_RESETREAS_SREQ (1u << 2)
 #define POWER_RESETREAS_LOCKUP (1u << 3)
+
+/* PS 4.3, NVMC: the cache between the core and flash. */
+#define NVMC_ICACHECNF MW_REGISTER(0x4001E540u)
+#define NVMC_ICACHECNF_CACHEEN (1u << 0)
 
 /* PS 6.9, GPIO. `pin` is 32 * port + number, as in the PSEL registers. */
 #define GPIO_PORT(pin) ((pin) < 32u ? 0x50000000u : 0x50000300u)

@@ -47,6 +47,7 @@ void mw_system_init(void) {
     if (UICR_APPROTECT == APPROTECT_SOFTWARE) {
         APPROTECT_DISABLE = APPROTECT_SOFTWARE;
     }
+    NVMC_ICACHECNF = NVMC_ICACHECNF_CACHEEN;
     POWER_DCDCEN = 1; /* PS 5.3.1: every board of this port has the coil that this needs */
     led_init(MW_PIN_LED_READY);
     led_init(MW_PIN_LED_SAMPLING);

@@ -7,16 +7,16 @@
  * --counts, --rate: what the IMU measures, see truth.h, at 1000 rows a second unless told otherwise;
  * row 0 when sampling starts. --imu-ppm: how much faster its clock runs than the board's. --timer: its
  * data-ready line is not connected. --serial: an open, inherited descriptor, a pty master or a socket;
- * time passes as on the wall, or as fast as the far end takes the bytes with --virtual-clock.
- * --script: what comes over the serial line and what goes wrong, see script.h; what is sent goes to
- * the output file, and time passes as fast as it can.
+ * time passes as on the wall, or as fast as the far end takes the bytes with --virtual-clock; sampling
+ * stops at the end of the movement. "ready" and "played" on standard output tell when it has booted and
+ * when that end came. --script: what comes over the serial line and what goes wrong, see script.h; what
+ * is sent goes to the output file, and time passes as fast as it can.
  *
  * Time moves from event to event in nanoseconds, and only when the board sleeps, waits for the bus or
  * runs a round of its main loop: the same arguments give the same bytes. The sample clock's
  * interrupt runs at its time even when interrupts are masked, all others when they may. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@
 #include "truth.h"
 #include "uart.h"
 
-#define LOOP_NS 20000u        /* what a round of the main loop takes */
+#define LOOP_NS 20000u /* what a round of the main loop takes */
 #define LONGEST_SLEEP_NS 5000000u
 #define MS_NS UINT64_C(1000000)
 
@@ -54,9 +54,10 @@ static struct {
     struct timespec boot;
 
     bool sampling;
+    bool played;        /* the movement is over */
     bool on_data_ready; /* else on the timer */
     uint64_t period_ns;
-    uint64_t clock_ns;  /* the sample clock ticks next; on data ready: ticked last */
+    uint64_t clock_ns; /* the sample clock ticks next; on data ready: ticked last */
     uint64_t stopped_ns;
     uint64_t silent_ns; /* no data-ready pulses until then */
     uint64_t stalled_ns;
@@ -102,6 +103,17 @@ static uint64_t first_event(bool interrupts, event_kind *kind) {
     return first_ns;
 }
 
+static void say(const char *word) {
+    (void)puts(word);
+    (void)fflush(stdout);
+}
+
+/* Whether this tick comes after the movement: it is the first one without a sample. */
+static bool is_played(void) {
+    return line.fd >= 0 && !movement.loop &&
+           board.now_ns > movement.begin_ns + movement.rows * movement.row_ns;
+}
+
 static void on_clock(void) {
     if (board.on_data_ready) {
         uint64_t pulse_ns = clock_due_ns();
@@ -112,7 +124,13 @@ static void on_clock(void) {
     } else {
         board.clock_ns += board.period_ns;
     }
-    mw_acquisition_on_clock(&acquisition, mw_port_time_us());
+    if (!is_played()) {
+        mw_acquisition_on_clock(&acquisition, mw_port_time_us());
+    } else if (!board.played) {
+        board.played = true;
+        mw_app_on_sensor_end(&app);
+        say("played");
+    }
 }
 
 static void on_script(void) {
@@ -221,6 +239,7 @@ void mw_port_sample_clock_start(uint32_t rate_hz) {
     /* A start at the very time of a stop changes the clock, it does not begin anew. */
     if (board.stopped_ns != board.now_ns) {
         movement.begin_ns = board.now_ns;
+        board.played = false;
     }
     board.period_ns = 1000000000u / rate_hz;
     board.on_data_ready = !board.timer_only && mw_acquisition_wants_data_ready(&acquisition);
@@ -415,6 +434,9 @@ int main(int argc, char **argv) {
     }
     mw_acquisition_begin(&acquisition);
     mw_port_irq_restore(saved);
+    if (line.fd >= 0) {
+        say("ready");
+    }
     for (;;) {
         advance_to(board.now_ns + LOOP_NS);
         if (board.stalled_ns > board.now_ns) {

@@ -12,11 +12,14 @@ ORDER = 120
 HELP = """Build the firmware with a model, put it on a board, and wait until the board says so.
 
 A model that does not fit the board, as `myowave fit` judges it, is refused before anything is
-flashed, with exit code 1; `--force` goes on. An emulated board is booted once and answers with its
-identity; nothing stays behind but the image, which `myowave virtual` then runs at once. The SHA-256
-in the identity frame must be the model's.
+flashed, with exit code 1; `--force` goes on. A real board is looked for by its USB ids or its
+bootloader's drive and flashed by its own way; what will be done is printed first, and `--dry-run`
+does no more. An emulated board is booted once and answers with its identity; nothing stays behind
+but the image, which `myowave virtual` then runs at once. The SHA-256 in the identity frame must be
+the model's.
 
-Example: `myowave flash cortex_m4 --model models/sim_biceps`
+Example: `myowave flash cortex_m4 --model models/sim_biceps`,
+`myowave flash xiao_nrf52840_sense_usb --dry-run`
 """
 
 
@@ -33,29 +36,54 @@ def flash_command(
         typer.Option(metavar="DIR", help="Model. [default: $MYOWAVE_MODEL or the demo's]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Also a model that does not fit.")] = False,
+    port: Annotated[
+        str | None, typer.Option(metavar="PORT", help="Serial port of a real board.")
+    ] = None,
+    drive: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Drive of a real board's bootloader.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done to a real board.")
+    ] = False,
 ) -> None:
     """Build, flash and verify."""
+    from myowave.cli.real_boards import flash_real_board
     from myowave.errors import ConfigError
-    from myowave.firmware import board_by_name, build_firmware, default_model
+    from myowave.firmware import boards, build_firmware, default_model
     from myowave.flashing import flash_emulated, verdict_for
+    from myowave.upload.table import uploads
 
-    target = board_by_name(board)
+    name = board.replace("-", "_")
+    real, virtual = uploads().get(name), boards().get(name)
     model = model or default_model()
-    with console.status(f"does the model fit {target.title}?"):
-        verdict = verdict_for(target, model)
+    if real is None and (virtual is None or not virtual.is_virtual):
+        known = [name for name, board in boards().items() if board.is_virtual]
+        raise ConfigError(
+            f"unknown board '{board}', expected one of {', '.join([*known, *uploads()])}"
+        )
+    if real is None and (port is not None or drive is not None or dry_run):
+        raise ConfigError(
+            f"board '{name}' is emulated: --port, --drive, --dry-run are for real ones"
+        )
+    with console.status(f"does the model fit {name}?"):
+        verdict = verdict_for(name, model)
     if verdict.refuses and not force:
-        console.print(f"{model} does not fit {target.name}, nothing was flashed: {verdict.reason}")
+        console.print(f"{model} does not fit {name}, nothing was flashed: {verdict.reason}")
         console.print("--force flashes it all the same")
         raise typer.Exit(1)
     if verdict.reason:
-        console.print(f"{target.name}: {verdict.reason}")
-    if not target.is_virtual:
-        raise ConfigError(f"board '{board}' cannot be flashed by this version, only built: pio run")
-    with console.status(f"building for {target.title}"):
-        image = build_firmware(target, model)
-    console.print(f"image: {image}")
-    with console.status(f"booting {target.title}"):
-        identity = flash_emulated(target, model)
+        console.print(f"{name}: {verdict.reason}")
+    if real is not None:
+        identity = flash_real_board(real, model, port=port, drive=drive, dry_run=dry_run)
+    else:
+        assert virtual is not None
+        with console.status(f"building for {virtual.title}"):
+            image = build_firmware(virtual, model)
+        console.print(f"image: {image}")
+        with console.status(f"booting {virtual.title}"):
+            identity = flash_emulated(virtual, model)
+    if identity is None:
+        return
     console.print(
         f"{identity.board} runs firmware {identity.firmware} with model "
         f"{identity.model_sha256[:12]} ({', '.join(identity.muscles)}) and IMU {identity.imu}"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from myowave.cli.board_options import CalibrationFile
 from myowave.cli.output import JsonFile, console, write_json
 
 ORDER = 100
@@ -13,8 +14,9 @@ HELP = """Record what a board sends into an append-only file.
 
 The file survives everything: a killed logger costs at most the last second. Lost frames are counted
 from their sequence numbers. When the board is unplugged the log waits for it and goes on; the gap
-is marked. Ends after `--seconds`, on Ctrl-C, or when the board has no more to send.
-`myowave.log.read_log` reads the file.
+is marked. With `--calibration` the board puts its counts right as `myowave calibrate` has found;
+the log holds the counts as read, and the calibration. Ends after `--seconds`, on Ctrl-C, or when
+the board has no more to send. `myowave.log.read_log` reads the file.
 
 Example: `myowave log /dev/ttyACM0 -o session.mwlog --seconds 60 --raw`
 """
@@ -33,15 +35,23 @@ def log_command(
         float | None, typer.Option(metavar="N", min=0.0, help="End after N seconds.")
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also record raw IMU counts.")] = False,
+    calibration: CalibrationFile = None,
     json_file: JsonFile = None,
 ) -> None:
     """Log until the end and print what was received."""
     from dataclasses import asdict
 
+    from myowave.calibration import load_calibration
     from myowave.log import Logger, LogProgress
     from myowave.signals import stop_requested
 
-    logger = Logger(port, output, raw=raw, seconds=seconds)
+    logger = Logger(
+        port,
+        output,
+        raw=raw,
+        seconds=seconds,
+        calibration=None if calibration is None else load_calibration(calibration),
+    )
     with stop_requested() as stop, console.status(f"opening {port}") as status:
         shown = -1
 
@@ -67,6 +77,8 @@ def log_command(
             f"{counters.dropped} dropped, {counters.tx_dropped_batches} batches not sent, "
             f"CPU load {counters.cpu_load_permille / 10:.1f} %"
         )
+        if faults := counters.faults():
+            console.print("faults: " + ", ".join(f"{n} {name}" for name, n in faults.items()))
     console.print(f"log: {output}")
     if json_file is not None:
         write_json(

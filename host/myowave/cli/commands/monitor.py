@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from myowave.cli.board_options import CalibrationFile
 from myowave.cli.output import console
 
 ORDER = 110
@@ -28,18 +29,21 @@ def monitor_command(
     seconds: Annotated[
         float | None, typer.Option(metavar="N", min=0.0, help="End after N seconds.")
     ] = None,
+    calibration: CalibrationFile = None,
 ) -> None:
     """Show the live view until Ctrl-C."""
     import time
 
     from rich.live import Live
 
+    from myowave.calibration import load_calibration
     from myowave.link import Device
     from myowave.monitor import LiveView
     from myowave.signals import stop_requested
 
+    wanted = None if calibration is None else load_calibration(calibration)
     with stop_requested() as stop, Device.open(port) as device:
-        identity = device.identify()
+        identity = device.identify() if wanted is None else device.set_calibration(wanted)
         device.start()
         view = LiveView(identity)
         began = time.monotonic()

@@ -27,7 +27,13 @@ def register(app: typer.Typer) -> None:
 def virtual_command(
     recording: Annotated[Path, typer.Argument(metavar="REC", help="Recording to play.")],
     *,
-    board: Annotated[str, typer.Option(metavar="NAME", help="Emulated board.")] = "cortex_m4",
+    board: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Emulated board; 'simulated' has the IMU's registers and drivers as well.",
+        ),
+    ] = "cortex_m4",
     link: Annotated[Path, typer.Option(metavar="PATH", help="Where its serial port shall be.")],
     model: Annotated[
         Path | None,

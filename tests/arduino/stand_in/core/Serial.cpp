@@ -1,0 +1,72 @@
+// Serial: a pty's controlling side. It takes what the pty takes, and never waits.
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "Arduino.h"
+#include "serial_line.h"
+
+StandInSerial Serial;
+
+namespace {
+
+int line = -1;
+bool begun = false;
+uint8_t received[512];
+ssize_t received_length = 0;
+ssize_t received_at = 0;
+constexpr int packet = 64;
+
+short state(short wanted, int timeout_ms) {
+    pollfd look = {line, wanted, 0};
+    return poll(&look, 1, timeout_ms) == 1 ? look.revents : static_cast<short>(0);
+}
+
+// A pty polls as hung up while nobody has its other end, as USB says that no host listens.
+bool host_is_there(short events) { return (events & (POLLHUP | POLLERR)) == 0; }
+
+} // namespace
+
+void serial_line::open(int descriptor) {
+    line = descriptor;
+    const int flags = fcntl(line, F_GETFL);
+    (void)fcntl(line, F_SETFL, flags | O_NONBLOCK);
+}
+
+bool serial_line::is_backlogged() {
+    const short events = state(POLLOUT, 0);
+    return host_is_there(events) && (events & POLLOUT) == 0;
+}
+
+void serial_line::wait(int timeout_ms) {
+    const short events = state(POLLIN, timeout_ms);
+    if (!host_is_there(events)) {
+        (void)poll(nullptr, 0, timeout_ms); // returns at once on a line nobody has open
+    }
+}
+
+void StandInSerial::begin(unsigned long) { begun = true; }
+
+StandInSerial::operator bool() { return begun && host_is_there(state(POLLOUT, 0)); }
+
+int StandInSerial::available() {
+    if (begun && received_at == received_length) {
+        received_at = 0;
+        received_length = ::read(line, received, sizeof received);
+        if (received_length < 0) {
+            received_length = 0;
+        }
+    }
+    return static_cast<int>(received_length - received_at);
+}
+
+int StandInSerial::read() { return available() > 0 ? received[received_at++] : -1; }
+
+int StandInSerial::availableForWrite() {
+    return begun && (state(POLLOUT, 0) & POLLOUT) != 0 ? packet : 0;
+}
+
+size_t StandInSerial::write(const uint8_t *bytes, size_t length) {
+    const ssize_t written = begun ? ::write(line, bytes, length) : 0;
+    return written > 0 ? static_cast<size_t>(written) : 0u;
+}

@@ -1,0 +1,82 @@
+"""Who is on each port."""
+
+import os
+import subprocess
+import sys
+import tty
+from collections.abc import Iterator
+
+import pytest
+
+from myowave.cli import main
+from myowave.link import Device
+from myowave.model_card import load_card
+from myowave.upload.find import Port
+from myowave.upload.survey import survey, udev_rules
+from myowave.upload.table import uploads
+
+
+@pytest.fixture
+def pty() -> Iterator[str]:
+    """A port at which nothing answers."""
+    controller, terminal = os.openpty()
+    tty.setraw(terminal)
+    device = os.ttyname(terminal)
+    os.close(terminal)
+    yield device
+    os.close(controller)
+
+
+def port(device: str, usb_id: str = "2886:8045") -> Port:
+    return Port(device, "", usb_id, "")
+
+
+def test_a_board_says_who_it_is(model, answering):
+    report = survey(port(answering))
+    assert report.state == "answers"
+    assert report.identity is not None
+    assert report.identity.model_sha256 == load_card(model).tflite_sha256
+    assert report.known_as == "Seeed XIAO nRF52840 Sense, Arduino"
+    assert report.identity.model_sha256[:12] in report.detail
+
+
+def test_a_board_that_streams_to_nobody_still_answers(answering):
+    with Device.open(answering) as device:
+        device.start()
+    assert survey(port(answering), 5.0).state == "answers"
+
+
+def test_a_silent_port_is_not_waited_for(pty):
+    report = survey(port(pty, "0403:6001"), 0.1)
+    assert (report.state, report.known_as, report.identity) == ("silent", "", None)
+
+
+def test_a_port_in_use_is_not_opened(pty):
+    """By a program that takes no lock: it would lose bytes to us."""
+    code = f"f = open({pty!r}, 'r+b', buffering=0); print('open', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        report = survey(port(pty))
+        other.communicate("\n")
+    assert report.state == "busy"
+    assert f"process {other.pid}" in report.detail
+
+
+def test_a_port_off_usb_is_not_asked(pty):
+    assert survey(port(pty, "")).state == "not asked"
+
+
+def test_a_port_that_is_gone_is_told():
+    assert survey(port("/dev/no such port")).state == "forbidden"
+
+
+def test_udev_rules_name_every_vendor(capsys):
+    rules = udev_rules()
+    for upload in uploads().values():
+        for usb_id in upload.port_ids + upload.bootloader_ids:
+            assert f'ATTRS{{idVendor}}=="{usb_id[:4].lower()}"' in rules
+    assert main(["doctor", "--udev-rules"]) == 0
+    assert capsys.readouterr().out == rules
