@@ -3,9 +3,11 @@
 
 #include "wire_format.h"
 
-#define GYRO_RANGE_RAD_S 0.0873F /* 5 deg/s */
-#define GYRO_BIAS_RAD_S 0.436F   /* 25 deg/s */
-#define ACC_RANGE_M_S2 0.785F    /* 0.08 g */
+/* In counts: every part is set to +-8 g and +-1000 deg/s, where a count is 0.244 mg and 30.5 to
+ * 35 mdeg/s. */
+#define GYRO_RANGE_COUNTS 150 /* 4.6 to 5.3 deg/s */
+#define GYRO_BIAS_COUNTS 750  /* 23 to 26 deg/s */
+#define ACC_RANGE_COUNTS 328  /* 0.08 g */
 
 /* Whether a turn changes the sign of x, y, z. A turn by 180 degrees keeps its own axis. */
 static const bool negated[][3] = {
@@ -63,8 +65,7 @@ static uint16_t largest_range(const mw_bias_meter *meter, uint32_t first) {
     return largest;
 }
 
-mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter, float acc_lsb_m_s2,
-                                    float gyro_lsb_rad_s) {
+mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter) {
     mw_bias_result result = {
         .samples = meter->samples,
         .gyro_range = largest_range(meter, 3u),
@@ -73,16 +74,15 @@ mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter, float acc_lsb_m_
     if (meter->samples == 0u) {
         return result;
     }
-    result.at_rest = (float)result.gyro_range * gyro_lsb_rad_s <= GYRO_RANGE_RAD_S &&
-                     (float)result.acc_range * acc_lsb_m_s2 <= ACC_RANGE_M_S2;
+    result.at_rest =
+        result.gyro_range <= GYRO_RANGE_COUNTS && result.acc_range <= ACC_RANGE_COUNTS;
     int32_t samples = (int32_t)meter->samples;
     for (uint32_t axis = 0; axis < 3u; axis++) {
         int32_t sum = meter->gyro_sum[axis];
         /* To the nearest count: division rounds towards zero. */
         int32_t bias = (sum + (sum < 0 ? -samples : samples) / 2) / samples;
         result.bias[axis] = (int16_t)bias;
-        float size = (float)(bias < 0 ? -bias : bias) * gyro_lsb_rad_s;
-        result.at_rest = result.at_rest && size <= GYRO_BIAS_RAD_S;
+        result.at_rest = result.at_rest && bias <= GYRO_BIAS_COUNTS && bias >= -GYRO_BIAS_COUNTS;
     }
     return result;
 }

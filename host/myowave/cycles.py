@@ -324,7 +324,7 @@ def _kind(name: str, operands: str) -> str:
         (_SYSTEM.pattern, "system"),
         (
             r"mov|mvn|adc|adr|sbc|rsb|neg|cmp|cmn|tst|teq|and|orr|orn|eor|bic|lsl|lsr|asr|ror|rrx"
-            r"|rev|rbit|clz|[su]sat|[su]xt|bf[ic]|[su]bfx|sel|pkh|nop|pld|cs|cin|[su]q?r?sh[lr]"
+            r"|rev|rbit|clz|[su]sat|[su]xt|bf[ic]|[su]bfx|sel|pkh|nop|pld|cs|cin|cneg|[su]q?r?sh[lr]"
             r"|[su]?[qh]?d?(add|sub|asx|sax)",
             "alu",
         ),
