@@ -20,7 +20,7 @@ typedef enum {
     MW_IMU_OK = 0,
     MW_IMU_BUS_ERROR,         /* mw_imu.bus_status says which */
     MW_IMU_NOT_FOUND,         /* no part known here answers */
-    MW_IMU_CONFIGURATION_LOST /* a register does not hold what was written: reset, or another part */
+    MW_IMU_CONFIGURATION_LOST /* a register does not hold what was written: the part was reset */
 } mw_imu_status;
 
 /* One register and what is written to it. */

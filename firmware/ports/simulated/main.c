@@ -337,9 +337,9 @@ void mw_port_sleep(void) {
 /* ---- Process --------------------------------------------------------------------------------- */
 
 static _Noreturn void usage(void) {
-    (void)fputs("usage: program --counts FILE [--rate HZ] [--imu NAME] [--second-address] [--imu-ppm N] "
-                "[--loop] [--timer]\n               (--serial FD [--virtual-clock] | "
-                "--script FILE --output FILE)\n",
+    (void)fputs("usage: program --counts FILE [--rate HZ] [--imu NAME] [--second-address]\n"
+                "               [--imu-ppm N] [--loop] [--timer]\n"
+                "               (--serial FD [--virtual-clock] | --script FILE --output FILE)\n",
                 stderr);
     exit(2);
 }
