@@ -20,7 +20,7 @@ typedef enum {
     MW_IMU_OK = 0,
     MW_IMU_BUS_ERROR,         /* mw_imu.bus_status says which */
     MW_IMU_NOT_FOUND,         /* no part known here answers */
-    MW_IMU_CONFIGURATION_LOST /* a register does not hold what was written: reset, or another part */
+    MW_IMU_CONFIGURATION_LOST /* a register does not hold what was written: the part was reset */
 } mw_imu_status;
 
 /* One register and what is written to it. */
@@ -72,11 +72,12 @@ mw_imu_status mw_imu_detect(const mw_bus *bus, mw_imu *imu);
 
 /* Resets the part that was found, sets it up, reads every register back. When it returns MW_IMU_OK
  * samples are valid; that takes up to 200 ms. After a failure call it again, at the latest when
- * reset_limit_us is over: a part that was left in a reset may not answer before. */
+ * reset_limit_us is over: a part that was left in a reset may not answer before. MW_IMU_NOT_FOUND
+ * when another part answers at its address: detect again. */
 mw_imu_status mw_imu_configure(const mw_bus *bus, mw_imu *imu);
 
-/* Reads the configuration: is it still there? At most 0.6 ms of bus time, so that it fits between two
- * bursts; what a burst reads is not disturbed. */
+/* Reads the configuration: is it still there? At most 0.6 ms of bus time, so that it fits between
+ * two bursts; what a burst reads is not disturbed. */
 mw_imu_status mw_imu_verify(const mw_bus *bus, mw_imu *imu);
 
 /* Whether `counts`, taken at rest, hold an acceleration of 0.5 to 1.5 g. */

@@ -5,7 +5,7 @@ Nothing here needs more than pyserial, numpy and the wire codec, so a logger sta
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from types import TracebackType
 from typing import Any
@@ -590,11 +590,3 @@ _HINT = {
     DEFINITION.status["busy"]: " (it samples or replays; stop that first)",
     DEFINITION.status["no_sensor"]: " (no IMU answers, or not the part the model was trained for)",
 }
-
-
-def list_ports() -> Iterator[tuple[str, str]]:
-    """Yield device path and description of every serial port of this computer."""
-    from serial.tools import list_ports as tools
-
-    for port in sorted(tools.comports()):
-        yield port.device, port.description

@@ -30,6 +30,9 @@ board = stand_in
 build_flags = ${{env:{environment}.build_flags}} {flags}
 """
 
+# What a core says of itself, where the port asks.
+CORE_FLAGS = {"nano33ble": "-DARDUINO_ARCH_MBED", "xiao_nrf52840_sense_usb": "-DLED_STATE_ON=0"}
+
 Build = Callable[..., Path]
 STAND_IN_CORE = REPOSITORY / "build" / "platformio"
 
@@ -46,6 +49,7 @@ def build_sketch(
     project = folder / "project.ini"
     own = REPOSITORY / "firmware" / "ports" / "arduino" / "environments.ini"
     has_flags = "build_flags" in own.read_text().split(f"[env:{environment}]")[1].split("[env:")[0]
+    flags = f"{CORE_FLAGS.get(environment, '')} {flags}"
     text = PROJECT.format(name=environment + "_stand_in", environment=environment, flags=flags)
     if not has_flags:
         text = text.replace(f"${{env:{environment}.build_flags}}", "")

@@ -216,15 +216,26 @@ def test_a_silent_data_ready_line_is_replaced_by_the_schedule(build, models, rec
     assert_predictions_are_the_native_engines(frames, models["icm-42688-p"])
 
 
-def test_the_light_says_what_the_board_does(build, recording):
+@pytest.mark.parametrize(
+    ("board", "wires", "lit"),
+    [
+        (("nano33ble", "icm-42688-p"), {}, True),
+        # Its light is on when the pin is low; it goes off at boot.
+        (("xiao_nrf52840_sense_usb", "lsm6ds3tr-c"), XIAO_PINS, False),
+    ],
+)
+def test_the_light_says_what_the_board_does(build, recording, board, wires, lit):
+    file, _ = recording
     with (
-        Sketch(build("nano33ble"), imu="icm-42688-p", counts=recording[0]) as sketch,
+        Sketch(build(*board), imu=board[1], counts=file, **wires) as sketch,
         Device.open(sketch.port) as device,
     ):
+        if not lit:
+            assert sketch.light(1) == [True]
         device.start()
-        assert sketch.light(1) == [True]
+        assert sketch.light(1) == [lit]
         device.stop()
-        assert sketch.light(1) == [False]
+        assert sketch.light(1) == [not lit]
 
 
 def test_the_sanitized_sketch_streams_through_a_fault_and_replays(build, models, recording):

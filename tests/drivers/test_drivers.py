@@ -93,6 +93,12 @@ def test_a_part_with_another_who_am_i_is_not_taken_for_one_we_know(probe, part):
 
 
 @every_part
+def test_a_part_that_was_exchanged_is_not_set_up_as_the_one_before(probe, part):
+    answers = probe(f"part {part} 0", "detect", f"poke 0 {WHO_AM_I[part]} 0xA5", "configure")
+    assert Result.read(answers[1]).status == IMU_NOT_FOUND
+
+
+@every_part
 def test_a_part_is_found_in_whatever_bank_a_reset_board_left_it(probe, part):
     answers = probe(f"part {part} 0", "write 0x76 2", "detect", "configure")
     assert [Result.read(answer).status for answer in answers[1:]] == [IMU_OK, IMU_OK]

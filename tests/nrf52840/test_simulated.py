@@ -1,4 +1,4 @@
-"""The nRF52840 image in labwired: boots, finds its IMU, samples by DMA, survives faults."""
+"""The nRF52840 image in labwired: finds its IMU, samples by DMA, predicts, survives faults."""
 
 from pathlib import Path
 

@@ -80,7 +80,8 @@ if native:
 else:
     memory = board.get("build.memory")
     env.Append(
-        CCFLAGS=["-ffreestanding"],
+        # Each object's calls and stack frames beside it, for tools/sizes.py.
+        CCFLAGS=["-ffreestanding", "-fcallgraph-info=su"],
         LINKFLAGS=[
             "-nostartfiles",
             "--specs=nano.specs",

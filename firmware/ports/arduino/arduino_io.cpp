@@ -23,10 +23,6 @@
 #define MW_IMU_SCL SCL
 #endif
 
-#ifndef LED_STATE_ON
-#define LED_STATE_ON HIGH /* cores of boards with a light that is on when low say so */
-#endif
-
 namespace {
 
 constexpr uint32_t bus_hz = 400000;
@@ -35,6 +31,12 @@ constexpr uint32_t serial_baud = 1000000;
 /* A part holds SDA for the rest of its byte and the acknowledgement at most: UM10204, 3.1.16. */
 constexpr int recovery_clocks = 9;
 constexpr unsigned half_clock_us = 5;
+
+#ifdef LED_STATE_ON /* cores of boards with a light that is on when its pin is low say so */
+constexpr bool light_is_on_high = LED_STATE_ON != 0;
+#else
+constexpr bool light_is_on_high = true;
+#endif
 
 volatile uint32_t edges;
 volatile uint32_t edge_us;
@@ -88,7 +90,7 @@ void mw_io_begin(void) {
 #endif
 #ifdef LED_BUILTIN
     pinMode(LED_BUILTIN, OUTPUT);
-    digitalWrite(LED_BUILTIN, !LED_STATE_ON);
+    digitalWrite(LED_BUILTIN, light_is_on_high ? LOW : HIGH);
 #endif
     Serial.begin(serial_baud);
     begin_bus();
@@ -113,7 +115,7 @@ void mw_io_light(bool on) {
     static bool lit = false;
     if (on != lit) {
         lit = on;
-        digitalWrite(LED_BUILTIN, on ? LED_STATE_ON : !LED_STATE_ON);
+        digitalWrite(LED_BUILTIN, on == light_is_on_high ? HIGH : LOW);
     }
 #else
     (void)on;

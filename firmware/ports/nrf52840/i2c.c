@@ -56,7 +56,10 @@ static bool wait_stopped(uint32_t timeout_us) {
     return true;
 }
 
-static void start(uint8_t address, size_t tx_length, uint8_t *into, size_t rx_length) {
+/* EasyDMA writes to `into`. */
+static void start(uint8_t address, size_t tx_length,
+                  uint8_t *into, /* NOLINT(readability-non-const-parameter) */
+                  size_t rx_length) {
     TWIM_EVENTS_STOPPED = 0;
     TWIM_EVENTS_ERROR = 0;
     TWIM_ERRORSRC = TWIM_ERRORSRC_OVERRUN | TWIM_ERRORSRC_ANACK | TWIM_ERRORSRC_DNACK;

@@ -89,7 +89,7 @@ static uint32_t received(void) {
     return TIMER_CC(TIMER1, CC_COUNT);
 }
 
-static bool wait_for(volatile uint32_t *event) {
+static bool wait_for(const volatile uint32_t *event) {
     uint64_t begin = mw_port_time_us();
     while (*event == 0u) {
         if (mw_port_time_us() - begin > STOP_TIMEOUT_US) {

@@ -4,16 +4,17 @@
  *     program --counts FILE [--rate HZ] [--imu NAME] [--second-address] [--imu-ppm N] [--loop]
  *             [--timer] (--serial FD [--virtual-clock] | --script FILE --output FILE)
  *
- * --counts, --rate: what the IMU measures, see truth.h, at 1000 rows a second unless told otherwise;
- * row 0 when sampling starts. --imu-ppm: how much faster its clock runs than the board's. --timer: its
- * data-ready line is not connected. --serial: an open, inherited descriptor, a pty master or a socket;
- * time passes as on the wall, or as fast as the far end takes the bytes with --virtual-clock; sampling
- * stops at the end of the movement. "ready" and "played" on standard output tell when it has booted and
- * when that end came. --script: what comes over the serial line and what goes wrong, see script.h; what
- * is sent goes to the output file, and time passes as fast as it can.
+ * --counts, --rate: what the IMU measures, see truth.h, at 1000 rows a second unless told
+ * otherwise; row 0 when sampling starts. --imu-ppm: how much faster its clock runs than the
+ * board's. --timer: its data-ready line is not connected. --serial: an open, inherited descriptor,
+ * a pty master or a socket; time passes as on the wall, or as fast as the far end takes the bytes
+ * with --virtual-clock; sampling stops at the end of the movement. "ready" and "played" on standard
+ * output tell when it has booted and when that end came. --script: what comes over the serial line
+ * and what goes wrong, see script.h; what is sent goes to the output file, and time passes as fast
+ * as it can.
  *
- * Time moves from event to event in nanoseconds, and only when the board sleeps, waits for the bus or
- * runs a round of its main loop: the same arguments give the same bytes. The sample clock's
+ * Time moves from event to event in nanoseconds, and only when the board sleeps, waits for the bus
+ * or runs a round of its main loop: the same arguments give the same bytes. The sample clock's
  * interrupt runs at its time even when interrupts are masked, all others when they may. */
 #include <errno.h>
 #include <fcntl.h>
@@ -295,8 +296,8 @@ bool mw_port_burst_start(uint8_t address, uint8_t first_register, uint8_t length
 
 void mw_port_burst_abort(void) { board.burst_active = false; }
 
-/* Waits on the wall clock until `due_ns` or until there is something to read; returns the time it is
- * then. */
+/* Waits on the wall clock until `due_ns` or until there is something to read; returns the time it
+ * is then. */
 static uint64_t wait_for_input(uint64_t due_ns) {
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
@@ -337,9 +338,9 @@ void mw_port_sleep(void) {
 /* ---- Process --------------------------------------------------------------------------------- */
 
 static _Noreturn void usage(void) {
-    (void)fputs("usage: program --counts FILE [--rate HZ] [--imu NAME] [--second-address] [--imu-ppm N] "
-                "[--loop] [--timer]\n               (--serial FD [--virtual-clock] | "
-                "--script FILE --output FILE)\n",
+    (void)fputs("usage: program --counts FILE [--rate HZ] [--imu NAME] [--second-address]\n"
+                "               [--imu-ppm N] [--loop] [--timer]\n"
+                "               (--serial FD [--virtual-clock] | --script FILE --output FILE)\n",
                 stderr);
     exit(2);
 }

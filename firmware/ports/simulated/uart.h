@@ -1,4 +1,4 @@
-/* The simulated board's serial line: bytes take their time, the far end is a file or a descriptor. */
+/* The simulated board's serial line: bytes take their time; the far end is a file or descriptor. */
 #ifndef MW_SIMULATED_UART_H
 #define MW_SIMULATED_UART_H
 

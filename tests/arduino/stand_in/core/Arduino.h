@@ -8,12 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 
-constexpr uint8_t LOW = 0;
-constexpr uint8_t HIGH = 1;
-constexpr uint8_t INPUT = 0;
-constexpr uint8_t OUTPUT = 1;
-constexpr uint8_t INPUT_PULLUP = 2;
-constexpr int RISING = 3;
+// Types of their own, as in Arduino's newer cores; on the others these are numbers.
+enum PinStatus { LOW = 0, HIGH = 1, CHANGE = 2, FALLING = 3, RISING = 4 };
+enum PinMode { INPUT = 0, OUTPUT = 1, INPUT_PULLUP = 2 };
 
 constexpr uint8_t SDA = 18;
 constexpr uint8_t SCL = 19;
@@ -29,17 +26,18 @@ void delay(unsigned long ms);
 void delayMicroseconds(unsigned int us);
 void yield();
 
-void pinMode(uint8_t pin, uint8_t mode);
-void digitalWrite(uint8_t pin, uint8_t value);
-int digitalRead(uint8_t pin);
+void pinMode(uint8_t pin, PinMode mode);
+void digitalWrite(uint8_t pin, PinStatus value);
+PinStatus digitalRead(uint8_t pin);
 constexpr int digitalPinToInterrupt(uint8_t pin) { return pin; }
-void attachInterrupt(int interrupt, void (*handler)(), int mode);
+void attachInterrupt(int interrupt, void (*handler)(), PinStatus mode);
 
 // The USB serial line: a file descriptor that is a pty's controlling side.
 class StandInSerial {
 public:
     void begin(unsigned long baud);
     explicit operator bool();
+    bool connected(); // of the mbed core
     int available();
     int read();
     int availableForWrite();

@@ -47,7 +47,9 @@ void serial_line::wait(int timeout_ms) {
 
 void StandInSerial::begin(unsigned long) { begun = true; }
 
-StandInSerial::operator bool() { return begun && host_is_there(state(POLLOUT, 0)); }
+StandInSerial::operator bool() { return connected(); }
+
+bool StandInSerial::connected() { return begun && host_is_there(state(POLLOUT, 0)); }
 
 int StandInSerial::available() {
     if (begun && received_at == received_length) {

@@ -44,7 +44,7 @@ constexpr int no_pin = -1;
 uint64_t now = 0;
 uint64_t last_transfer = 0;
 uint64_t next_control = 0;
-uint8_t levels[pins];
+PinStatus levels[pins];
 bool driven[pins];
 void (*handlers[pins])();
 
@@ -177,7 +177,7 @@ void yield() {
     }
 }
 
-void pinMode(uint8_t pin, uint8_t mode) {
+void pinMode(uint8_t pin, PinMode mode) {
     const bool was_low = driven[pin % pins] && levels[pin % pins] == LOW;
     driven[pin % pins] = mode == OUTPUT;
     if (pin == imu.scl && was_low && mode != OUTPUT && imu.stuck > 0) {
@@ -185,14 +185,14 @@ void pinMode(uint8_t pin, uint8_t mode) {
     }
 }
 
-void digitalWrite(uint8_t pin, uint8_t value) {
+void digitalWrite(uint8_t pin, PinStatus value) {
     if (pin == LED_BUILTIN && control >= 0 && value != levels[pin]) {
         (void)dprintf(control, "light %d\n", value == HIGH ? 1 : 0);
     }
     levels[pin % pins] = value;
 }
 
-int digitalRead(uint8_t pin) {
+PinStatus digitalRead(uint8_t pin) {
     if (pin == imu.sda && imu.stuck > 0) {
         return LOW;
     }
@@ -200,7 +200,7 @@ int digitalRead(uint8_t pin) {
     return driven[at] ? levels[at] : HIGH; // everything here has a pull-up
 }
 
-void attachInterrupt(int interrupt, void (*handler)(), int) { handlers[interrupt] = handler; }
+void attachInterrupt(int interrupt, void (*handler)(), PinStatus) { handlers[interrupt] = handler; }
 
 int main(int argc, char **argv) {
     const char *name = nullptr;
