@@ -63,7 +63,7 @@ typedef struct {
     atomic_uint_least32_t burst_tick; /* number of the tick, from 1, whose burst is under way */
     uint64_t burst_us;                /* its stamp */
     int32_t burst_deviation_us;       /* its stamp less the ideal one */
-    uint64_t due_us;                  /* ideal time of the last tick */
+    uint64_t due_us;                  /* ideal time of the last tick, or of the start */
     atomic_bool refused;              /* a burst could not be started */
     atomic_bool in_flight;            /* set by the clock, cleared when the burst has ended */
 
@@ -91,7 +91,7 @@ typedef struct {
     bool free_bus;       /* the next attempt begins with it */
     bool restarting;     /* the port's clock, not the application's sampling */
     uint64_t retry_us;
-    uint64_t reported_us;
+    uint64_t report_us; /* when the next report may be sent */
     uint32_t unreported; /* a bit each mw_fault */
 } mw_acquisition;
 
