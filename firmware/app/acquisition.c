@@ -292,7 +292,7 @@ void mw_acquisition_begin(mw_acquisition *acquisition) {
 
 bool mw_acquisition_wants_data_ready(const mw_acquisition *acquisition) {
     return acquisition->found && acquisition->imu.part->has_1khz_data_ready &&
-           !acquisition->data_ready_failed;
+           !acquisition->no_data_ready;
 }
 
 /* Ends the burst under way, if any; ticks start no other. */
@@ -420,7 +420,7 @@ static bool recover(mw_acquisition *acquisition) {
         status = configure_again(acquisition);
     } else if (status == MW_IMU_OK && acquisition->recovering == MW_FAULT_SILENT) {
         /* The IMU is as it should be: the line from it is not. */
-        acquisition->data_ready_failed = acquisition->on_data_ready;
+        acquisition->no_data_ready = true;
     }
     acquisition->free_bus =
         status == MW_IMU_BUS_ERROR && !is_nack(acquisition->imu.bus_status);

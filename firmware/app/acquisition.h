@@ -54,8 +54,10 @@ typedef enum {
 typedef struct {
     mw_app *app; /* set by the port before anything is called; all else starts as zero */
     mw_imu imu;
-    bool found;             /* the IMU answered and took its configuration */
-    bool data_ready_failed; /* the line has gone silent once: the timer is the clock since */
+    bool found; /* the IMU answered and took its configuration */
+    /* The clock is the port's timer: set by a port without a data-ready line before
+     * mw_acquisition_begin, and here when the line has gone silent once. */
+    bool no_data_ready;
 
     /* Written by the clock's interrupt, and by the main loop while the clock stands. */
     atomic_uint_least32_t ticks;      /* since start, those included that the clock left out */
@@ -111,9 +113,8 @@ void mw_acquisition_start(mw_acquisition *acquisition, uint64_t now_us, uint32_t
  * does not count, and tells the application of earlier ticks it has not heard of. */
 void mw_acquisition_stop(mw_acquisition *acquisition);
 
-/* Whether the IMU's data-ready line may be the sample clock: the part has a true 1 kHz rate and the
- * line has not gone silent since boot. A port that has such a line asks in
- * mw_port_sample_clock_start; one without uses its timer always. */
+/* Whether the IMU's data-ready line is to be the sample clock: the part has a true 1 kHz rate, the
+ * port has the line, and it has not gone silent since boot. For mw_port_sample_clock_start. */
 bool mw_acquisition_wants_data_ready(const mw_acquisition *acquisition);
 
 /* Each round of the main loop, before mw_app_run_once: sees faults and recovers from them. A call

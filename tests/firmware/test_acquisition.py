@@ -133,7 +133,7 @@ int shim_begin(void) {
     memset(&acquisition, 0, sizeof acquisition);
     memset(registers, 0, sizeof registers);
     acquisition.app = &app;
-    acquisition.data_ready_failed = true; /* on the timer */
+    acquisition.no_data_ready = true; /* on the timer */
     registers[0][0x75] = 0x47u; /* WHO_AM_I */
     registers[0][0x23] = 0x10u; /* 1 g */
     now_us = 4000;
