@@ -10,6 +10,8 @@ from myowave.errors import LinkError
 from myowave.link import Device, Statistics
 from myowave.model_card import load_card
 from myowave.paths import firmware_dir
+from myowave.upload.find import Port
+from myowave.upload.survey import survey
 from myowave.wire import Frame
 from tests.arduino.conftest import Sketch
 from tests.firmware.models import expected, movement
@@ -137,6 +139,14 @@ def test_without_an_imu_the_board_answers_and_does_not_start(build, models):
         counts = movement(600)
         assert np.array_equal(device.replay(counts), expected(models["icm-42688-p"], counts))
         assert sketch.light(4) == [True, False, True, False]  # it blinks
+
+
+def test_doctor_says_what_the_board_found_wrong(build):
+    with Sketch(build("nano33ble")) as sketch:
+        report = survey(Port(sketch.port, "Nano", "2341:805A", ""), 5.0)
+    assert report.state == "answers"
+    assert report.detail.startswith("nano33ble_stand_in, firmware")
+    assert report.detail.endswith("IMU none, self-test failed: imu")
 
 
 def test_an_imu_without_power_is_not_there(build, recording):

@@ -73,5 +73,8 @@ def flash_command(
             identity = flash_emulated(virtual[name], model)
     console.print(
         f"{identity.board} runs firmware {identity.firmware} with model "
-        f"{identity.model_sha256[:12]} ({', '.join(identity.muscles)}) and IMU {identity.imu}"
+        f"{identity.model_sha256[:12]} ({', '.join(identity.muscles)}) and IMU "
+        f"{identity.imu or 'none'}"
     )
+    if identity.failed_tests:
+        console.print(f"[yellow]self-test failed[/]: {', '.join(identity.failed_tests)}")
