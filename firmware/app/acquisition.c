@@ -28,20 +28,20 @@ static void keep_largest(atomic_uint_least32_t *counter, uint32_t value) {
 
 /* ---- The clock's interrupt ------------------------------------------------------------------- */
 
-/* Ticks from the last one to the one stamped `time_us`: 1, or more when the clock left some out.
- * Notes by how much the stamp is off. */
-static uint32_t ticks_until(mw_acquisition *acquisition, uint64_t time_us) {
+/* Ticks from the last one, or from the start, to the one stamped `time_us`: 1, or more when the clock
+ * left some out. Notes by how much the stamp is off. */
+static uint32_t ticks_until(mw_acquisition *acquisition, uint64_t time_us, bool first) {
     int64_t period = acquisition->period_us;
     int64_t since = (int64_t)(time_us - acquisition->due_us);
     uint32_t passed = 1;
     if (4 * since >= 7 * period) {
         passed = (uint32_t)((since + period / 4) / period);
     }
-    int64_t deviation = since - (int64_t)passed * period;
-    bool restarted = passed > 1u || acquisition->on_data_ready;
+    bool follows = !first && passed == 1u;
+    acquisition->burst_deviation_us = follows ? (int32_t)(since - period) : 0;
     /* An IMU's clock is its own: each tick is measured against the one before. */
-    acquisition->due_us = restarted ? time_us : acquisition->due_us + acquisition->period_us;
-    acquisition->burst_deviation_us = passed > 1u ? 0 : (int32_t)deviation;
+    bool on_grid = follows && !acquisition->on_data_ready;
+    acquisition->due_us = on_grid ? acquisition->due_us + acquisition->period_us : time_us;
     return passed;
 }
 
@@ -52,13 +52,7 @@ void mw_acquisition_on_clock(mw_acquisition *acquisition, uint64_t time_us) {
     bool in_flight = get(&acquisition->in_flight);
     uint32_t ticks = atomic_load(&acquisition->ticks);
     atomic_store(&acquisition->last_us, (uint32_t)time_us);
-    if (ticks == 0u) {
-        acquisition->due_us = time_us;
-        acquisition->burst_deviation_us = 0;
-        ticks = 1;
-    } else {
-        ticks += ticks_until(acquisition, time_us);
-    }
+    ticks += ticks_until(acquisition, time_us, ticks == 0u);
     atomic_store(&acquisition->ticks, ticks);
     if (in_flight) {
         mw_app_on_overrun(acquisition->app);
@@ -189,7 +183,7 @@ static bool is_measured(mw_acquisition *acquisition, uint64_t time_us, const int
 
 /* Tells the application of every tick up to `tick` that it has not heard of. */
 static void tell_missed(mw_acquisition *acquisition, uint32_t tick) {
-    while (acquisition->served != tick) {
+    while ((int32_t)(tick - acquisition->served) > 0) {
         mw_app_on_tick(acquisition->app, acquisition->burst_us, NULL);
         acquisition->served++;
     }
@@ -298,7 +292,7 @@ void mw_acquisition_begin(mw_acquisition *acquisition) {
 
 bool mw_acquisition_wants_data_ready(const mw_acquisition *acquisition) {
     return acquisition->found && acquisition->imu.part->has_1khz_data_ready &&
-           !acquisition->data_ready_failed;
+           !acquisition->no_data_ready;
 }
 
 /* Ends the burst under way, if any; ticks start no other. */
@@ -315,6 +309,7 @@ void mw_acquisition_start(mw_acquisition *acquisition, uint64_t now_us, uint32_t
         return; /* ticks go on where they were */
     }
     acquisition->period_us = period_us;
+    acquisition->due_us = now_us;
     acquisition->served = 0;
     acquisition->fault = MW_FAULT_NONE;
     acquisition->recovering = MW_FAULT_NONE;
@@ -339,10 +334,7 @@ void mw_acquisition_stop(mw_acquisition *acquisition) {
         told = atomic_load(&acquisition->burst_tick) - 1u;
     }
     take_bus(acquisition);
-    /* The burst may have ended in the meantime. */
-    if (acquisition->served < told) {
-        tell_missed(acquisition, told);
-    }
+    tell_missed(acquisition, told);
 }
 
 /* ---- Faults, main loop ------------------------------------------------------------------------ */
@@ -428,7 +420,7 @@ static bool recover(mw_acquisition *acquisition) {
         status = configure_again(acquisition);
     } else if (status == MW_IMU_OK && acquisition->recovering == MW_FAULT_SILENT) {
         /* The IMU is as it should be: the line from it is not. */
-        acquisition->data_ready_failed = acquisition->on_data_ready;
+        acquisition->no_data_ready = true;
     }
     acquisition->free_bus =
         status == MW_IMU_BUS_ERROR && !is_nack(acquisition->imu.bus_status);
@@ -455,10 +447,10 @@ static void report(mw_acquisition *acquisition, uint64_t now_us) {
         [MW_FAULT_FROZEN] = "the IMU's output stood still: configured again",
         [MW_FAULT_SILENT] = "the sample clock was silent: started again",
     };
-    if (acquisition->unreported == 0u || now_us - acquisition->reported_us < REPORT_PERIOD_US) {
+    if (acquisition->unreported == 0u || now_us < acquisition->report_us) {
         return;
     }
-    acquisition->reported_us = now_us;
+    acquisition->report_us = now_us + REPORT_PERIOD_US;
     for (uint32_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if ((acquisition->unreported & (1u << i)) != 0u) {
             acquisition->unreported &= ~(1u << i);

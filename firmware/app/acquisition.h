@@ -54,8 +54,10 @@ typedef enum {
 typedef struct {
     mw_app *app; /* set by the port before anything is called; all else starts as zero */
     mw_imu imu;
-    bool found;             /* the IMU answered and took its configuration */
-    bool data_ready_failed; /* the line has gone silent once: the timer is the clock since */
+    bool found; /* the IMU answered and took its configuration */
+    /* The clock is the port's timer: set by a port without a data-ready line before
+     * mw_acquisition_begin, and here when the line has gone silent once. */
+    bool no_data_ready;
 
     /* Written by the clock's interrupt, and by the main loop while the clock stands. */
     atomic_uint_least32_t ticks;      /* since start, those included that the clock left out */
@@ -63,7 +65,7 @@ typedef struct {
     atomic_uint_least32_t burst_tick; /* number of the tick, from 1, whose burst is under way */
     uint64_t burst_us;                /* its stamp */
     int32_t burst_deviation_us;       /* its stamp less the ideal one */
-    uint64_t due_us;                  /* ideal time of the last tick */
+    uint64_t due_us;                  /* ideal time of the last tick, or of the start */
     atomic_bool refused;              /* a burst could not be started */
     atomic_bool in_flight;            /* set by the clock, cleared when the burst has ended */
 
@@ -91,7 +93,7 @@ typedef struct {
     bool free_bus;       /* the next attempt begins with it */
     bool restarting;     /* the port's clock, not the application's sampling */
     uint64_t retry_us;
-    uint64_t reported_us;
+    uint64_t report_us; /* when the next report may be sent */
     uint32_t unreported; /* a bit each mw_fault */
 } mw_acquisition;
 
@@ -111,9 +113,8 @@ void mw_acquisition_start(mw_acquisition *acquisition, uint64_t now_us, uint32_t
  * does not count, and tells the application of earlier ticks it has not heard of. */
 void mw_acquisition_stop(mw_acquisition *acquisition);
 
-/* Whether the IMU's data-ready line may be the sample clock: the part has a true 1 kHz rate and the
- * line has not gone silent since boot. A port that has such a line asks in
- * mw_port_sample_clock_start; one without uses its timer always. */
+/* Whether the IMU's data-ready line is to be the sample clock: the part has a true 1 kHz rate, the
+ * port has the line, and it has not gone silent since boot. For mw_port_sample_clock_start. */
 bool mw_acquisition_wants_data_ready(const mw_acquisition *acquisition);
 
 /* Each round of the main loop, before mw_app_run_once: sees faults and recovers from them. A call

@@ -169,6 +169,16 @@ class Statistics:
         }
         return {name: count for name, count in names.items() if count}
 
+    def timing(self) -> str:
+        """Return what the board found out about its sample clock, "" when there is nothing."""
+        if not (self.jitter_max_us or self.imu_repeated or self.imu_skipped):
+            return ""
+        return (
+            f"sample clock: jitter {self.jitter_mean_ns / 1000:.1f} us in the mean, "
+            f"{self.jitter_max_us} us at most; IMU: {self.imu_repeated} outputs repeated, "
+            f"{self.imu_skipped} not read"
+        )
+
     @classmethod
     def from_frame(cls, frame: Frame) -> "Statistics":
         """Read a statistics frame."""

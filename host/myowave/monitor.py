@@ -108,6 +108,8 @@ class LiveView:
                     f"{counters.dropped} dropped, {counters.tx_dropped_batches} batches not sent"
                 )
             )
+            if timing := counters.timing():
+                rows.append(Text(timing))
             if faults := counters.faults():
                 rows.append(
                     Text("faults: " + ", ".join(f"{n} {name}" for name, n in faults.items()))

@@ -273,6 +273,22 @@ def test_the_end_of_the_imu_stops_sampling_once(app):
     assert app.sent() == []
 
 
+def test_the_light_shows_what_the_board_does(library):
+    ready, sampling, fault = range(3)
+    app = App(library)
+    (identity,) = app.command("identify")
+    assert identity["reset_cause"] == 4  # the watchdog, as the port says
+    assert app.lib.shim_led() == ready
+    app.command("start")
+    assert app.lib.shim_led() == sampling
+    app.command("stop")
+    app.lib.shim_run()
+    assert app.lib.shim_led() == ready
+    app.lib.shim_init(b"mpu-6050", 1.0, 2.0)
+    app.lib.shim_run()
+    assert app.lib.shim_led() == fault
+
+
 def test_an_imu_of_another_name_cannot_start(library):
     app = App(library)
     app.lib.shim_init(b"mpu-6050", 1.0, 2.0)

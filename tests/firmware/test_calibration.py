@@ -19,8 +19,9 @@ from myowave.link import Device
 from myowave.log import Logger, read_log
 from myowave.model_card import load_card
 from myowave.orientation import TURNS, fit_reference
-from myowave.paths import firmware_dir
-from myowave.recording import Recording
+from myowave.paths import REPOSITORY, firmware_dir
+from myowave.recording import Recording, save
+from myowave.virtual import VirtualBoard
 from tests.firmware.models import IMU, expected, movement
 
 BIAS = (-37, 410, 5)
@@ -250,3 +251,22 @@ def test_files_that_are_no_calibration(tmp_path: Path, changes: dict[str, Any], 
         load_calibration(path)
     with pytest.raises(ConfigError, match="cannot read it"):
         load_calibration(tmp_path / "absent.json")
+
+
+def test_check_finds_a_calibrated_log_right(tmp_path):
+    """Parity of the predictions with tflite-micro on counts put right as the board did."""
+    recording, log, figures = (tmp_path / name for name in ("arm.parquet", "log", "check.json"))
+    counts = movement(2500)
+    physical = from_counts(counts, IMU)
+    save(
+        Recording(physical[:, :3], physical[:, 3:], np.zeros((2500, 0)), (), "", "", "arm"),
+        recording,
+    )
+    folder = REPOSITORY / "models" / "sim_biceps"
+    calibration = Calibration(IMU.name, "180y", BIAS)
+    with VirtualBoard(counts, IMU, folder, "native", virtual_clock=True) as virtual:
+        Logger(virtual.port, log, raw=True, calibration=calibration).run(threading.Event())
+    words = ["check", folder, recording, "--on", "native", "--log", log, "--json", figures]
+    assert main([*map(str, words), "--report", str(tmp_path / "report.html")]) == 0
+    parity = json.loads(figures.read_text())["parity"]["log"]
+    assert (parity["samples"], parity["mismatches"]) == (2500 - 1023, 0)

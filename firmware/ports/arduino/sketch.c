@@ -60,7 +60,7 @@ void mw_port_sample_clock_start(uint32_t rate_hz) {
     port.period_us = 1000000u / rate_hz;
     port.due_us = now + port.period_us;
     port.edges_seen = mw_io_data_ready(&stamp);
-    port.on_data_ready = mw_io_has_data_ready() && mw_acquisition_wants_data_ready(&acquisition);
+    port.on_data_ready = mw_acquisition_wants_data_ready(&acquisition);
     mw_acquisition_start(&acquisition, now, port.period_us);
     port.sampling = true;
 }
@@ -251,6 +251,7 @@ void mw_sketch_setup(void) {
     if (port.usable) {
         /* What was said so far names no IMU; a host that is there early waits for what does. */
         discard_output();
+        acquisition.no_data_ready = !mw_io_has_data_ready();
         mw_acquisition_begin(&acquisition);
     }
 }

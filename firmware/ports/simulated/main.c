@@ -49,7 +49,6 @@ static uart line = {.app = &app, .fd = -1};
 static struct {
     uint64_t now_ns;
     bool masked;
-    bool timer_only;    /* the data-ready line is not connected */
     bool on_wall_clock; /* time passes as on the wall */
     bool ending;
     struct timespec boot;
@@ -243,7 +242,7 @@ void mw_port_sample_clock_start(uint32_t rate_hz) {
         board.played = false;
     }
     board.period_ns = 1000000000u / rate_hz;
-    board.on_data_ready = !board.timer_only && mw_acquisition_wants_data_ready(&acquisition);
+    board.on_data_ready = mw_acquisition_wants_data_ready(&acquisition);
     board.clock_ns = board.now_ns + (board.on_data_ready ? 0u : board.period_ns);
     mw_acquisition_start(&acquisition, mw_port_time_us(), (uint32_t)(board.period_ns / 1000u));
     board.sampling = true;
@@ -380,7 +379,7 @@ static void take_arguments(int argc, char **argv) {
             continue;
         }
         if (strcmp(option, "--timer") == 0) {
-            board.timer_only = true;
+            acquisition.no_data_ready = true;
             continue;
         }
         if (strcmp(option, "--virtual-clock") == 0) {

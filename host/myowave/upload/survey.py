@@ -81,10 +81,12 @@ def survey(port: Port, timeout_s: float = ASK_TIMEOUT_S) -> PortReport:
         return report("failed", str(error))
     if identity is None:
         return report("silent", "no MyoWave firmware answers")
+    failed = f", self-test failed: {', '.join(identity.failed_tests)}"
     return report(
         "answers",
         f"{identity.board}, firmware {identity.firmware}, model {identity.model_sha256[:12]} "
-        f"({', '.join(identity.muscles)}), IMU {identity.imu or 'none'}",
+        f"({', '.join(identity.muscles)}), IMU {identity.imu or 'none'}"
+        + (failed if identity.failed_tests else ""),
         identity,
     )
 

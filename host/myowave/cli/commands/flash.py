@@ -53,19 +53,18 @@ def flash_command(
     from myowave.flashing import flash_emulated, verdict_for
     from myowave.upload.table import uploads
 
+    virtual = {name: board for name, board in boards().items() if board.is_virtual}
     name = board.replace("-", "_")
-    real, virtual = uploads().get(name), boards().get(name)
-    model = model or default_model()
-    if real is None and (virtual is None or not virtual.is_virtual):
-        known = [name for name, board in boards().items() if board.is_virtual]
-        raise ConfigError(
-            f"unknown board '{board}', expected one of {', '.join([*known, *uploads()])}"
-        )
-    if real is None and (port is not None or drive is not None or dry_run):
+    target = uploads().get(name) or virtual.get(name)
+    if target is None:
+        known = ", ".join([*virtual, *uploads()])
+        raise ConfigError(f"unknown board '{board}', expected one of {known}")
+    if name in virtual and (port is not None or drive is not None or dry_run):
         raise ConfigError(
             f"board '{name}' is emulated: --port, --drive, --dry-run are for real ones"
         )
-    with console.status(f"does the model fit {name}?"):
+    model = model or default_model()
+    with console.status(f"does the model fit {target.title}?"):
         verdict = verdict_for(name, model)
     if verdict.refuses and not force:
         console.print(f"{model} does not fit {name}, nothing was flashed: {verdict.reason}")
@@ -73,18 +72,20 @@ def flash_command(
         raise typer.Exit(1)
     if verdict.reason:
         console.print(f"{name}: {verdict.reason}")
-    if real is not None:
-        identity = flash_real_board(real, model, port=port, drive=drive, dry_run=dry_run)
+    if name in uploads():
+        identity = flash_real_board(uploads()[name], model, port=port, drive=drive, dry_run=dry_run)
+        if identity is None:
+            return
     else:
-        assert virtual is not None
-        with console.status(f"building for {virtual.title}"):
-            image = build_firmware(virtual, model)
+        with console.status(f"building for {target.title}"):
+            image = build_firmware(virtual[name], model)
         console.print(f"image: {image}")
-        with console.status(f"booting {virtual.title}"):
-            identity = flash_emulated(virtual, model)
-    if identity is None:
-        return
+        with console.status(f"booting {target.title}"):
+            identity = flash_emulated(virtual[name], model)
     console.print(
         f"{identity.board} runs firmware {identity.firmware} with model "
-        f"{identity.model_sha256[:12]} ({', '.join(identity.muscles)}) and IMU {identity.imu}"
+        f"{identity.model_sha256[:12]} ({', '.join(identity.muscles)}) and IMU "
+        f"{identity.imu or 'none'}"
     )
+    if identity.failed_tests:
+        console.print(f"[yellow]self-test failed[/]: {', '.join(identity.failed_tests)}")

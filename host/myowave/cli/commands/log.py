@@ -77,8 +77,12 @@ def log_command(
             f"{counters.dropped} dropped, {counters.tx_dropped_batches} batches not sent, "
             f"CPU load {counters.cpu_load_permille / 10:.1f} %"
         )
+        if timing := counters.timing():
+            console.print(timing)
         if faults := counters.faults():
             console.print("faults: " + ", ".join(f"{n} {name}" for name, n in faults.items()))
+    if logger.identity is not None and logger.identity.failed_tests:
+        console.print(f"self-test failed: {', '.join(logger.identity.failed_tests)}")
     console.print(f"log: {output}")
     if json_file is not None:
         write_json(

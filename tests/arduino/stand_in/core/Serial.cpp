@@ -1,7 +1,9 @@
-// Serial: a pty's controlling side. It takes what the pty takes, and never waits.
+// Serial: a pty's controlling side behind a buffer. It never waits.
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "Arduino.h"
 #include "serial_line.h"
@@ -15,7 +17,8 @@ bool begun = false;
 uint8_t received[512];
 ssize_t received_length = 0;
 ssize_t received_at = 0;
-constexpr int packet = 64;
+uint8_t waiting[256]; // for the host, as in a core's buffer
+size_t waiting_length = 0;
 
 short state(short wanted, int timeout_ms) {
     pollfd look = {line, wanted, 0};
@@ -24,6 +27,15 @@ short state(short wanted, int timeout_ms) {
 
 // A pty polls as hung up while nobody has its other end, as USB says that no host listens.
 bool host_is_there(short events) { return (events & (POLLHUP | POLLERR)) == 0; }
+
+// Moves what waits to the pty, which polls as writable also when it takes nothing.
+void flush() {
+    const ssize_t taken = ::write(line, waiting, waiting_length);
+    if (taken > 0) {
+        waiting_length -= static_cast<size_t>(taken);
+        std::memmove(waiting, &waiting[taken], waiting_length);
+    }
+}
 
 } // namespace
 
@@ -34,8 +46,8 @@ void serial_line::open(int descriptor) {
 }
 
 bool serial_line::is_backlogged() {
-    const short events = state(POLLOUT, 0);
-    return host_is_there(events) && (events & POLLOUT) == 0;
+    flush();
+    return waiting_length > 0 && host_is_there(state(POLLOUT, 0));
 }
 
 void serial_line::wait(int timeout_ms) {
@@ -49,7 +61,13 @@ void StandInSerial::begin(unsigned long) { begun = true; }
 
 StandInSerial::operator bool() { return connected(); }
 
-bool StandInSerial::connected() { return begun && host_is_there(state(POLLOUT, 0)); }
+bool StandInSerial::connected() {
+    if (!begun || !host_is_there(state(POLLOUT, 0))) {
+        waiting_length = 0;
+        return false;
+    }
+    return true;
+}
 
 int StandInSerial::available() {
     if (begun && received_at == received_length) {
@@ -65,10 +83,15 @@ int StandInSerial::available() {
 int StandInSerial::read() { return available() > 0 ? received[received_at++] : -1; }
 
 int StandInSerial::availableForWrite() {
-    return begun && (state(POLLOUT, 0) & POLLOUT) != 0 ? packet : 0;
+    flush();
+    return static_cast<int>(sizeof waiting - waiting_length);
 }
 
 size_t StandInSerial::write(const uint8_t *bytes, size_t length) {
-    const ssize_t written = begun ? ::write(line, bytes, length) : 0;
-    return written > 0 ? static_cast<size_t>(written) : 0u;
+    const size_t room = begun ? static_cast<size_t>(availableForWrite()) : 0u;
+    const size_t taken = length < room ? length : room;
+    std::memcpy(&waiting[waiting_length], bytes, taken);
+    waiting_length += taken;
+    flush();
+    return taken;
 }

@@ -1,10 +1,10 @@
 // The bench: virtual time, pins, the IMU behind them, and the program that runs a sketch.
 //
 //     program.elf --serial FD [--imu NAME --counts FILE] [--control FD] [--sda PIN --scl PIN]
-//                 [--power PIN] [--data-ready PIN]
+//                 [--power PIN] [--data-ready PIN] [--begin-us US]
 //
 // --serial is a pty's controlling side. The IMU is a register-level model (ports/simulated) that
-// moves as the raw counts in FILE say, over and over. Lines on --control happen to it:
+// moves as the raw counts in FILE say, over and over. --begin-us is what micros() says at boot. Lines on --control happen to it:
 //
 //     refuse N    the next N transfers find nobody at the address
 //     corrupt N   the next N registers written are not acknowledged
@@ -13,6 +13,7 @@
 //     freeze      its outputs stay as they are, until it is reset
 //     silent      its data-ready line does not rise any more
 //     go          and it does again
+//     rush        time goes on although the host does not read
 //
 // The light answers there: "light 1" when it goes on, "light 0" when it goes off.
 #include "bench.h"
@@ -38,6 +39,7 @@ constexpr int pins = 64;
 constexpr uint64_t yield_ns = 10000;
 // Virtual time without a transfer after which the sketch is taken to be idle.
 constexpr uint64_t idle_after_ns = 20000000;
+constexpr uint64_t idle_ns = 500000;
 constexpr uint64_t control_period_ns = 1000000;
 constexpr int no_pin = -1;
 
@@ -63,6 +65,7 @@ struct {
 } imu;
 
 int control = -1;
+bool rushing = false;
 
 void obey(const char *line) {
     char name[16] = "";
@@ -82,6 +85,8 @@ void obey(const char *line) {
         imu.silent = true;
     } else if (std::strcmp(name, "go") == 0) {
         imu.silent = false;
+    } else if (std::strcmp(name, "rush") == 0) {
+        rushing = true;
     } else {
         (void)std::fprintf(stderr, "unknown control '%s'\n", line);
         std::exit(2);
@@ -167,11 +172,12 @@ void yield() {
         next_control = now + control_period_ns;
         serve_control();
     }
-    if (serial_line::is_backlogged()) {
+    if (!rushing && serial_line::is_backlogged()) {
         serial_line::wait(1); // the host is slower than virtual time
+        serve_control();
     } else if (now - last_transfer > idle_after_ns) {
-        serial_line::wait(5);
-        bench::pass_ns(5000000);
+        serial_line::wait(1);
+        bench::pass_ns(idle_ns);
     } else {
         bench::pass_ns(yield_ns);
     }
@@ -226,6 +232,8 @@ int main(int argc, char **argv) {
             imu.power = number;
         } else if (std::strcmp(option, "--data-ready") == 0) {
             imu.data_ready = number;
+        } else if (std::strcmp(option, "--begin-us") == 0) {
+            now = std::strtoull(value, nullptr, 10) * 1000u;
         } else {
             (void)std::fprintf(stderr, "unknown option %s\n", option);
             return 2;
