@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from myowave.calibration import Calibration, find_turn, load_calibration, write_calibration
 from myowave.cli import main
 from myowave.errors import ConfigError, LinkError
-from myowave.imu import IMUS, from_counts
+from myowave.imu import G_M_S2, IMUS, from_counts
 from myowave.link import Device
 from myowave.log import Logger, read_log
 from myowave.model_card import load_card
@@ -35,12 +35,22 @@ void shim_apply(uint8_t turn, const int16_t *bias, const int16_t *counts, int16_
     }
     mw_calibration_apply(&calibration, counts, out);
 }
+
+/* Two samples that differ by so many counts, around a bias. */
+bool shim_at_rest(int gyro_range, int acc_range, int bias, float acc_lsb, float gyro_lsb) {
+    mw_bias_meter meter = {0};
+    for (int i = -1; i <= 1; i += 2) {
+        int16_t counts[6] = {(int16_t)(acc_range * (1 + i) / 2), 0, 0, 0,
+                             (int16_t)(bias + gyro_range * (1 + i) / 2 - gyro_range / 2), 0};
+        mw_bias_meter_add(&meter, counts);
+    }
+    return mw_bias_meter_result(&meter, acc_lsb, gyro_lsb).at_rest;
+}
 """
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory):
-    """Return the C function that applies a calibration."""
+def library(tmp_path_factory) -> tuple[cffi.FFI, Any]:
     folder = tmp_path_factory.mktemp("calibration")
     (folder / "shim.c").write_text(SHIM)
     app = firmware_dir() / "app"
@@ -53,12 +63,23 @@ def twin(tmp_path_factory):
         check=True,
     )
     ffi = cffi.FFI()
-    ffi.cdef("void shim_apply(uint8_t, const int16_t *, const int16_t *, int16_t *);")
-    library: Any = ffi.dlopen(str(folder / "calibration.so"))
+    ffi.cdef(
+        """
+        void shim_apply(uint8_t, const int16_t *, const int16_t *, int16_t *);
+        _Bool shim_at_rest(int, int, int, float, float);
+        """
+    )
+    return ffi, ffi.dlopen(str(folder / "calibration.so"))
+
+
+@pytest.fixture(scope="module")
+def twin(library):
+    """Return the C function that applies a calibration."""
+    ffi, lib = library
 
     def apply(turn: str, bias: tuple[int, int, int], row: NDArray[np.int16]) -> list[int]:
         out = ffi.new("int16_t[6]")
-        library.shim_apply(list(TURNS).index(turn), list(bias), row.tolist(), out)
+        lib.shim_apply(list(TURNS).index(turn), list(bias), row.tolist(), out)
         return list(out)
 
     return apply
@@ -81,6 +102,26 @@ def test_a_turn_is_the_recordings_correction():
     for turn, signs in TURNS.items():
         turned = Calibration(IMU.name, turn, (0, 0, 0)).apply(counts)
         assert np.array_equal(turned, np.clip(counts.astype(int) * [*signs, *signs], -32768, 32767))
+
+
+@pytest.mark.parametrize("imu", IMUS.values(), ids=list(IMUS))
+def test_the_limits_of_rest(library, imu):
+    """5 deg/s and 0.08 g between two samples, a bias of 25 deg/s: to the count, for every part."""
+    _, lib = library
+    # Some are whole counts but for rounding.
+    gyro = int(np.radians(5.0) / imu.gyro_lsb_rad_s + 1e-3)
+    acc = int(0.08 * G_M_S2 / imu.acc_lsb_m_s2 + 1e-3)
+    bias = int(np.radians(25.0) / imu.gyro_lsb_rad_s + 1e-3)
+    scale = (imu.acc_lsb_m_s2, imu.gyro_lsb_rad_s)
+    assert lib.shim_at_rest(gyro, acc, 0, *scale)
+    assert not lib.shim_at_rest(gyro + 1, acc, 0, *scale)
+    assert not lib.shim_at_rest(gyro, acc + 1, 0, *scale)
+    assert lib.shim_at_rest(0, 0, bias, *scale)
+    assert lib.shim_at_rest(0, 0, -bias, *scale)
+    assert not lib.shim_at_rest(0, 0, bias + 1, *scale)
+    assert not lib.shim_at_rest(0, 0, -bias - 1, *scale)
+    for senseless in (0.0, -0.001, float("inf"), float("nan")):
+        assert not lib.shim_at_rest(0, 0, 0, senseless, senseless)
 
 
 def resting(samples: int = 4000, seed: int = 0) -> NDArray[np.int16]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from myowave.calibration import Calibration
 from myowave.compiler import compile_tflite
 from myowave.errors import LinkError, RecordingError
 from myowave.link import Device
@@ -293,12 +294,16 @@ class Bridge:
 
 
 def test_a_rebooted_board_is_started_again(board, model, tmp_path, monkeypatch):
-    """A board that lost power but not its USB bridge: the port stays, the board is silent."""
+    """A board that lost power but not its USB bridge: the port stays, the board is silent.
+
+    It has forgotten its calibration, which it is told again.
+    """
     monkeypatch.setattr("myowave.log.SILENCE_S", 0.3)
     path = tmp_path / "log"
     counts = movement(30000)
     bridge = Bridge()
-    logger = Logger(bridge.port, path, raw=True)
+    calibration = Calibration(IMU.name, "180x", (500, -700, 900))
+    logger = Logger(bridge.port, path, raw=True, calibration=calibration)
     stop = threading.Event()
     thread = threading.Thread(target=logger.run, args=(stop,))
     try:
@@ -320,7 +325,20 @@ def test_a_rebooted_board_is_started_again(board, model, tmp_path, monkeypatch):
     assert [event["event"] for _, event in log.events] == ["opened", "closed"]
     assert log.run.max() == 1
     assert log.tick[log.run == 1][0] == 0
-    check_against(log, model, counts)
+    assert np.array_equal(log.counts, counts[log.tick])
+    assert np.array_equal(log.corrected, calibration.apply(log.counts))
+    assert np.array_equal(log.predictions, expected(model, calibration.apply(counts))[log.tick])
+
+
+def test_a_log_of_an_older_protocol_is_refused_with_a_reason(tmp_path):
+    path = tmp_path / "old.mwlog"
+    path.write_bytes(b"MYOWAVE-LOG-1\n\x00")
+    for refused in (read_log, LogWriter):
+        with pytest.raises(
+            RecordingError, match="protocol version 1, this program reads version 2"
+        ):
+            refused(path)
+    assert path.stat().st_size == 15
 
 
 def test_files_that_are_no_log_are_refused(tmp_path, board):

@@ -1,7 +1,8 @@
 /* The serial line over UARTE0, by EasyDMA both ways.
  *
- * UARTE, PS 6.34. Out: one buffer is on the wire while the other is filled from the transmit ring.
- * In: two buffers in turn. Bytes of a buffer that is not full yet are handed over when the line has
+ * UARTE, PS 6.34. Out: EasyDMA reads the transmit ring itself, up to where its storage ends, while
+ * the main loop goes on writing behind. In: two buffers in turn; when one is full the receiver's FIFO
+ * of six bytes holds what comes until the interrupt has named the other, 60 us at 1 Mbaud. Bytes of a buffer that is not full yet are handed over when the line has
  * been quiet for QUIET_US: every byte counts TIMER1 up and starts TIMER2 anew, through PPI, so the
  * core hears of it once a frame and knows how many bytes there are without stopping the receiver,
  * which could lose some. */
@@ -12,8 +13,7 @@
 #include "port.h"
 #include "soc.h"
 
-#define TX_CHUNK 128u /* 1.3 ms at 1 Mbaud */
-#define RX_CHUNK 64u
+#define RX_CHUNK 32u
 #define QUIET_US 100u         /* ten bytes; also far longer than a byte's way from the line to RAM */
 #define STOP_TIMEOUT_US 1000u /* the receiver stops within five bytes */
 
@@ -22,16 +22,8 @@
 #define CC_COUNT 0u
 #define CC_QUIET 0u
 
-typedef struct {
-    uint8_t bytes[TX_CHUNK];
-    uint32_t length;
-} tx_chunk;
-
 static mw_app *app;
-
-static tx_chunk tx[2];
-static uint32_t sending; /* which chunk is on the wire, or goes next */
-static bool tx_active;
+static uint32_t sending; /* bytes of the ring that are on their way; 0 when the line is idle */
 
 static uint8_t rx[2][RX_CHUNK];
 static uint32_t receiving;    /* which buffer is being filled */
@@ -40,32 +32,27 @@ static uint32_t buffer_start; /* value of TIMER1 at its first byte */
 
 /* ---- Out ------------------------------------------------------------------------------------- */
 
-static void fill(tx_chunk *chunk) {
-    while (chunk->length < TX_CHUNK && mw_app_next_byte(app, &chunk->bytes[chunk->length])) {
-        chunk->length++;
-    }
-}
-
 /* Application's interrupts masked, or in one of them. */
 static void send(void) {
-    if (tx_active && UARTE_EVENTS_ENDTX != 0u) {
-        mw_event_clear(&UARTE_EVENTS_ENDTX);
-        tx[sending].length = 0;
-        sending ^= 1u;
-        tx_active = false;
-    }
-    if (!tx_active) {
-        fill(&tx[sending]);
-        if (tx[sending].length == 0u) {
+    mw_ring *ring = &app->transmitter.ring;
+    uint32_t read = atomic_load(&ring->read);
+    if (sending > 0u) {
+        if (UARTE_EVENTS_ENDTX == 0u) {
             return;
         }
-        UARTE_TXD_PTR = (uint32_t)(uintptr_t)tx[sending].bytes;
-        UARTE_TXD_MAXCNT = tx[sending].length;
+        mw_event_clear(&UARTE_EVENTS_ENDTX);
+        read += sending;
+        atomic_store(&ring->read, read);
+    }
+    uint32_t from = read & (ring->size - 1u);
+    uint32_t used = mw_ring_used(ring);
+    sending = used < ring->size - from ? used : ring->size - from;
+    if (sending > 0u) {
+        UARTE_TXD_PTR = (uint32_t)(uintptr_t)&ring->bytes[from];
+        UARTE_TXD_MAXCNT = sending;
         __asm volatile("dsb" ::: "memory"); /* what DMA reads is in RAM before it starts */
-        tx_active = true;
         UARTE_TASKS_STARTTX = 1;
     }
-    fill(&tx[sending ^ 1u]);
 }
 
 /* ---- In -------------------------------------------------------------------------------------- */
