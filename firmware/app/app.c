@@ -129,7 +129,8 @@ static void serve_calibration(mw_app *app, bool ended) {
         return;
     }
     mw_app_stop(app);
-    mw_bias_result result = mw_bias_meter_result(&app->meter);
+    mw_bias_result result = mw_bias_meter_result(&app->meter, app->sensor.acc_lsb_m_s2,
+                                                 app->sensor.gyro_lsb_rad_s);
     uint8_t status = MW_WIRE_STATUS_OK;
     if (result.samples < MW_CALIBRATION_SAMPLES) {
         status = MW_WIRE_STATUS_NO_SAMPLES;

@@ -1,13 +1,14 @@
 /* Calibration of raw counts, and the measurement of the gyroscope's bias. */
 #include "calibration.h"
 
+#include <string.h>
+
 #include "wire_format.h"
 
-/* In counts: every part is set to +-8 g and +-1000 deg/s, where a count is 0.244 mg and 30.5 to
- * 35 mdeg/s. */
-#define GYRO_RANGE_COUNTS 150 /* 4.6 to 5.3 deg/s */
-#define GYRO_BIAS_COUNTS 750  /* 23 to 26 deg/s */
-#define ACC_RANGE_COUNTS 328  /* 0.08 g */
+/* In 2^-20 rad/s and m/s^2. */
+#define GYRO_RANGE_LIMIT 91508u /* 5 deg/s */
+#define GYRO_BIAS_LIMIT 457539u /* 25 deg/s */
+#define ACC_RANGE_LIMIT 822640u /* 0.08 g */
 
 /* Whether a turn changes the sign of x, y, z. A turn by 180 degrees keeps its own axis. */
 static const bool negated[][3] = {
@@ -65,7 +66,22 @@ static uint16_t largest_range(const mw_bias_meter *meter, uint32_t first) {
     return largest;
 }
 
-mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter) {
+/* Whether `counts`, up to 65535, times `lsb` are at most `limit` * 2^-20. In integers, since most cores
+ * have no floating point: lsb is mantissa * 2^-shift. */
+static bool is_within(uint32_t counts, float lsb, uint32_t limit) {
+    uint32_t bits;
+    memcpy(&bits, &lsb, sizeof bits);
+    uint64_t mantissa = (bits & 0x7FFFFFu) | 0x800000u;
+    int32_t shift = 150 - (int32_t)((bits >> 23) & 0x1FFu);
+    /* From 2^-20 to 2^22, positive: what a count is worth. Nothing below overflows 64 bits. */
+    if (shift < 1 || shift > 43) {
+        return false;
+    }
+    return (counts * mantissa) << 20 <= (uint64_t)limit << shift;
+}
+
+mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter, float acc_lsb_m_s2,
+                                    float gyro_lsb_rad_s) {
     mw_bias_result result = {
         .samples = meter->samples,
         .gyro_range = largest_range(meter, 3u),
@@ -74,15 +90,16 @@ mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter) {
     if (meter->samples == 0u) {
         return result;
     }
-    result.at_rest =
-        result.gyro_range <= GYRO_RANGE_COUNTS && result.acc_range <= ACC_RANGE_COUNTS;
+    result.at_rest = is_within(result.gyro_range, gyro_lsb_rad_s, GYRO_RANGE_LIMIT) &&
+                     is_within(result.acc_range, acc_lsb_m_s2, ACC_RANGE_LIMIT);
     int32_t samples = (int32_t)meter->samples;
     for (uint32_t axis = 0; axis < 3u; axis++) {
         int32_t sum = meter->gyro_sum[axis];
         /* To the nearest count: division rounds towards zero. */
         int32_t bias = (sum + (sum < 0 ? -samples : samples) / 2) / samples;
         result.bias[axis] = (int16_t)bias;
-        result.at_rest = result.at_rest && bias <= GYRO_BIAS_COUNTS && bias >= -GYRO_BIAS_COUNTS;
+        uint32_t size = (uint32_t)(bias < 0 ? -bias : bias);
+        result.at_rest = result.at_rest && is_within(size, gyro_lsb_rad_s, GYRO_BIAS_LIMIT);
     }
     return result;
 }

@@ -42,7 +42,8 @@ void mw_bias_meter_add(mw_bias_meter *meter, const int16_t *counts);
 
 /* The mean and whether the sensor was at rest: no gyroscope axis changed by over 5 deg/s, no
  * accelerometer axis by over 0.08 g, which a slow turn at a constant rate would do, and no bias is
- * over 25 deg/s, more than any part's datasheet allows. */
-mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter);
+ * over 25 deg/s, more than any part's datasheet allows. The arguments say what a count is worth. */
+mw_bias_result mw_bias_meter_result(const mw_bias_meter *meter, float acc_lsb_m_s2,
+                                    float gyro_lsb_rad_s);
 
 #endif
