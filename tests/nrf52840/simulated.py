@@ -133,10 +133,6 @@ class Simulated:
         self.send(name, **fields)
         return self.wait_for(answer)
 
-    def word(self, symbol: str) -> int:
-        """Return the word a variable begins with."""
-        return int(self.sim.read_u32(self.sim.symbol(symbol)))
-
 
 def _defines(board: str) -> dict[str, int]:
     path = firmware_dir() / "platform" / "boards" / f"{board}.json"
