@@ -129,15 +129,15 @@ def build_firmware(board: Board, model: Path, *, sanitize: bool = False) -> Path
     return image
 
 
-def model_tables(model: Path) -> dict[str, str]:
-    """Return the C tables of a model directory, by file name."""
+def model_tables(model: Path, *, tables_in_ram: bool = False) -> dict[str, str]:
+    """Return the C tables of a model directory, by file name; with weights in RAM if asked for."""
     from myowave.compiler import load_plan
     from myowave.compiler.emit import emit
     from myowave.model_card import TFLITE_FILE, load_model_dir
 
     card, tflite = load_model_dir(model)
     try:
-        header, source = emit(load_plan(tflite), card.to_json())
+        header, source = emit(load_plan(tflite), card.to_json(), tables_in_ram=tables_in_ram)
     except ModelError as error:
         raise type(error)(f"{model / TFLITE_FILE}: {error}") from error
     return {"model_data.h": header, "model_data.c": source}

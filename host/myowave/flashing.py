@@ -28,10 +28,13 @@ class FlashVerdict:
         The model was judged and does not fit.
     reason : str
         Why, or why it was not judged; "" when it fits.
+    tables_in_ram : bool
+        It fits with weights and tables in RAM, and may be too slow with them in flash.
     """
 
     refuses: bool
     reason: str
+    tables_in_ram: bool = False
 
 
 def verdict_for(board: str, model: Path) -> FlashVerdict:
@@ -52,7 +55,11 @@ def verdict_for(board: str, model: Path) -> FlashVerdict:
         verdict = fit_model(model, [spec]).verdicts[0]
     except ToolError as error:
         return FlashVerdict(refuses=False, reason=f"fit not judged: {error}")
-    return FlashVerdict(refuses=verdict.fits is False, reason="; ".join(verdict.reasons))
+    return FlashVerdict(
+        refuses=verdict.fits is False,
+        reason="; ".join(verdict.reasons),
+        tables_in_ram=verdict.tables == "ram",
+    )
 
 
 def flash_emulated(board: Board, model: Path) -> Identity:

@@ -47,6 +47,21 @@ def test_r_fits_in_96_kb_of_flash_and_32_kb_of_ram(reference, board):
     assert reference[board].ram <= 32 * 1024
 
 
+def test_weights_and_tables_go_to_ram_when_asked(reference, tmp_path):
+    """For a network the flash is too slow for: what the core reads is where it does not wait."""
+    model = write_model(tmp_path / "R")
+    sizes = measure("nrf52840_dk", model_tables(model, tables_in_ram=True))
+    in_ram = symbols("nrf52840_dk")
+    measure("nrf52840_dk", model_tables(model))
+    in_flash = symbols("nrf52840_dk")
+    moved = [name for name in in_flash if re.fullmatch(r"(weights|rows)_\d+|tables", name)]
+    assert len(moved) > 20
+    assert all(in_flash[name] < 0x100000 for name in moved)
+    assert all(0x20000000 <= in_ram[name] < 0x20040000 for name in moved)
+    assert sizes.ram - reference["nrf52840_dk"].ram > 40_000
+    assert sizes.flash - reference["nrf52840_dk"].flash < 1000
+
+
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_stack_holds_the_deepest_calls(reference, board):
     """Main program and one interrupt of each priority; nothing is recursive."""

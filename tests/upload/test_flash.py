@@ -22,6 +22,7 @@ from myowave.upload.find import Drive, Port, drives
 from myowave.upload.plan import Computer, make_plan
 from myowave.upload.table import uploads
 from myowave.upload.uf2 import read_uf2
+from tests.firmware.models import write_model
 from tests.upload.conftest import pico, uf2
 
 PICO = uploads()["rp2040"]
@@ -254,6 +255,13 @@ def test_a_named_drive_of_another_board_is_a_problem(model, make_drive):
 
 
 # ---- The command -------------------------------------------------------------------------------
+
+
+def test_a_network_the_flash_is_too_slow_for_gets_its_tables_in_ram(tmp_path, capsys):
+    """As fit says of the reference network on this board."""
+    model = write_model(tmp_path / "R")
+    assert main(["flash", "nrf52840_dk", "--model", str(model), "--dry-run"]) == 0
+    assert "weights and tables in RAM" in capsys.readouterr().out
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(model, make_drive, capsys):

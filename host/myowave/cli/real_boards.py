@@ -8,7 +8,13 @@ from myowave.upload.table import Upload
 
 
 def flash_real_board(
-    upload: Upload, model: Path, *, port: str | None, drive: Path | None, dry_run: bool
+    upload: Upload,
+    model: Path,
+    *,
+    port: str | None,
+    drive: Path | None,
+    tables_in_ram: bool,
+    dry_run: bool,
 ) -> Identity | None:
     """Print what will be done and do it; with `dry_run` only print.
 
@@ -25,7 +31,7 @@ def flash_real_board(
     from myowave.upload.carry_out import carry_out
     from myowave.upload.plan import make_plan
 
-    plan = make_plan(upload, model, port=port, drive=drive)
+    plan = make_plan(upload, model, port=port, drive=drive, tables_in_ram=tables_in_ram)
     if upload.note:
         console.print(f"{upload.title}: {upload.note}", soft_wrap=True)
     for number, step in enumerate(plan.steps, start=1):

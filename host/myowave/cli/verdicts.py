@@ -26,7 +26,8 @@ def print_verdicts(fit: "Fit") -> None:
     print_table(table)
     if any(verdict.fits and verdict.tables == "ram" for verdict in fit.verdicts):
         console.print(
-            "* if the port puts weights and tables in RAM: read from flash they may take too long"
+            "* with weights and tables in RAM, as flash then builds it: read from flash they may "
+            "take too long"
         )
     for verdict in fit.verdicts:
         if verdict.reasons:

@@ -36,6 +36,8 @@ from myowave.compiler.selftest import SEED, self_test
 from myowave.errors import ModelError
 
 MODEL_FORMAT = 3  # MW_MODEL_FORMAT
+# What takes a table out of flash: start-up code copies the section, as it does other data.
+IN_RAM = '__attribute__((section(".data.mw_tables")))'
 _LINE = 96
 # The layouts of weights in mw_engine.h: condition, MW_COLUMN_BLOCK, MW_COLUMN_GROUP,
 # MW_FOLDED_FACTOR.
@@ -51,6 +53,7 @@ def compile_model(
     *,
     optimize: Optimize = True,
     state_limit_bytes: int | None = None,
+    tables_in_ram: bool = False,
 ) -> Plan:
     """Compile a `.tflite` file into `model_data.h`, `model_data.c` and `plan.json`.
 
@@ -67,6 +70,8 @@ def compile_model(
         device says about its network.
     optimize, state_limit_bytes
         As for `load_plan`.
+    tables_in_ram : bool
+        Whether start-up code copies weights and tables to RAM: for flash that makes the core wait.
 
     Returns
     -------
@@ -87,6 +92,7 @@ def compile_model(
         name=str(tflite),
         optimize=optimize,
         state_limit_bytes=state_limit_bytes,
+        tables_in_ram=tables_in_ram,
     )
 
 
@@ -98,11 +104,12 @@ def compile_tflite(
     name: str = "model",
     optimize: Optimize = True,
     state_limit_bytes: int | None = None,
+    tables_in_ram: bool = False,
 ) -> Plan:
     """Compile as `compile_model` does, from a file's content; `name` is for messages."""
     try:
         plan = load_plan(tflite, optimize=optimize, state_limit_bytes=state_limit_bytes)
-        header, source = emit(plan, card)
+        header, source = emit(plan, card, tables_in_ram=tables_in_ram)
     except ModelError as error:
         raise type(error)(f"{name}: {error}") from error
     out.mkdir(parents=True, exist_ok=True)
@@ -140,9 +147,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def emit(plan: Plan, card: Mapping[str, Any] | None = None) -> tuple[str, str]:
-    """Return the text of `model_data.h` and `model_data.c`."""
-    tables, source = _source(plan)
+def emit(
+    plan: Plan, card: Mapping[str, Any] | None = None, *, tables_in_ram: bool = False
+) -> tuple[str, str]:
+    """Return the text of `model_data.h` and `model_data.c`; arguments as for `compile_model`."""
+    tables, source = _source(plan, IN_RAM if tables_in_ram else "const")
     if card is None:
         return _header(plan, ""), source
     info = _info(plan, card)
@@ -211,7 +220,8 @@ extern const mw_model mw_model_data;
 class _Tables:
     """The rows of each table, and the constants they point to."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str) -> None:
+        self.place = place
         self.constants: list[str] = []
         self.rows: dict[str, list[str]] = {
             kind: [] for kind in ("step", "taps", "conv", "add", "sum", "mul")
@@ -238,7 +248,7 @@ class _Tables:
             numbers = packed.transpose(0, 2, 1, 3).ravel()
             self.memory[layout] += numbers.astype(_WEIGHT_TYPES[layout]).tobytes()
             text += (
-                f"{condition}\nstatic _Alignas(4) const mw_weight {name}[{numbers.size}] = "
+                f"{condition}\nstatic _Alignas(4) {self.place} mw_weight {name}[{numbers.size}] = "
                 f"{{\n{_wrapped(map(int, numbers))}}};\n"
             )
         self.constants.append(f"{text}#endif\n")
@@ -265,7 +275,7 @@ class _Tables:
         """Add an array of structures and return its name."""
         name = f"{stem}_{len(self.constants)}"
         body = "".join(f"  {row},\n" for row in rows)
-        self.constants.append(f"static const {ctype} {name}[{len(rows)}] = {{\n{body}}};\n")
+        self.constants.append(f"static {self.place} {ctype} {name}[{len(rows)}] = {{\n{body}}};\n")
         return name
 
     def lookup(self, table: Sequence[int]) -> int:
@@ -273,8 +283,8 @@ class _Tables:
         return self.lookups.setdefault(tuple(table), len(self.lookups))
 
 
-def _source(plan: Plan) -> tuple[_Tables, str]:
-    tables = _Tables()
+def _source(plan: Plan, place: str) -> tuple[_Tables, str]:
+    tables = _Tables(place)
     line_offset = 0
     for step in plan.steps:
         a = b = index = 0
@@ -379,7 +389,9 @@ def _assemble(plan: Plan, tables: _Tables) -> str:
     names = dict.fromkeys(("step", "taps", "conv", "add", "sum", "mul", "table"), "NULL")
     if tables.lookups:
         rows = ",\n".join(f"{{{_wrapped(table)}}}" for table in tables.lookups)
-        parts.append(f"static const int8_t tables[{len(tables.lookups)}][256] = {{\n{rows}}};\n")
+        parts.append(
+            f"static {tables.place} int8_t tables[{len(tables.lookups)}][256] = {{\n{rows}}};\n"
+        )
         names["table"] = "tables"
     parts += tables.constants
     for kind, rows_of_kind in tables.rows.items():

@@ -38,7 +38,7 @@ def build_image(plan: Plan) -> Path:
     """
     board = plan.upload.name
     work = build_dir("firmware", "flash", board) / "pio"
-    run_platformio(board, model_tables(plan.model), work)
+    run_platformio(board, model_tables(plan.model, tables_in_ram=plan.tables_in_ram), work)
     kind = _KIND[plan.upload.way]
     for stem in ("program", "firmware"):  # ours, and what PlatformIO's own platforms write
         image = work / board / f"{stem}{kind}"
@@ -100,7 +100,8 @@ def carry_out(
         say("building and uploading")
         work = build_dir("firmware", "flash", plan.upload.name) / "pio"
         upload = ("-t", "upload", "--upload-port", plan.port.device)
-        run_platformio(plan.upload.name, model_tables(plan.model), work, *upload)
+        tables = model_tables(plan.model, tables_in_ram=plan.tables_in_ram)
+        run_platformio(plan.upload.name, tables, work, *upload)
     else:
         say("building")
         image = build(plan)

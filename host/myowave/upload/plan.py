@@ -53,6 +53,8 @@ class Plan:
         Command that flashes by a probe; the image's path follows.
     problem : MyowaveError or None
         Why it cannot be done now.
+    tables_in_ram : bool
+        Whether the firmware copies weights and tables to RAM at start.
     """
 
     upload: Upload
@@ -64,6 +66,7 @@ class Plan:
     drive: Drive | None = None
     probe: tuple[str, ...] = ()
     problem: MyowaveError | None = None
+    tables_in_ram: bool = False
 
 
 def make_plan(
@@ -72,6 +75,7 @@ def make_plan(
     *,
     port: str | None = None,
     drive: Path | None = None,
+    tables_in_ram: bool = False,
     computer: Computer | None = None,
 ) -> Plan:
     """Look for the board and say what will be done.
@@ -83,6 +87,8 @@ def make_plan(
         Model directory.
     port, drive
         What the user named, None to look for it.
+    tables_in_ram : bool
+        As in `Plan`.
     computer : Computer, optional
 
     Returns
@@ -99,8 +105,9 @@ def make_plan(
 
     computer = computer or Computer()
     card, _ = load_model_dir(model)
-    plan = Plan(upload, model, card.tflite_sha256, (), named_port=port)
-    steps = [f"build firmware for {upload.name} with {model} ({card.tflite_sha256[:12]})"]
+    plan = Plan(upload, model, card.tflite_sha256, (), named_port=port, tables_in_ram=tables_in_ram)
+    build = f"build firmware for {upload.name} with {model} ({card.tflite_sha256[:12]})"
+    steps = [f"{build}, weights and tables in RAM" if tables_in_ram else build]
     problem: MyowaveError | None = None
     try:
         plan, more = _FIND[upload.way](plan, computer, drive)

@@ -41,6 +41,9 @@ def compile_command(
             help="Refuse a network that needs more state (RAM) than this.",
         ),
     ] = None,
+    tables_in_ram: Annotated[
+        bool, typer.Option("--tables-in-ram", help="Weights and tables are copied to RAM at start.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Compile and print the plan."""
@@ -50,7 +53,14 @@ def compile_command(
     from myowave.compiler.plan import describe
 
     tflite, card = read_model(model)
-    plan = compile_tflite(tflite, output, card, name=str(model), state_limit_bytes=state_limit)
+    plan = compile_tflite(
+        tflite,
+        output,
+        card,
+        name=str(model),
+        state_limit_bytes=state_limit,
+        tables_in_ram=tables_in_ram,
+    )
     table = Table("step", "tensor", "inputs", "shape", "MACs", "state", box=None)
     for kind, name, reads, shape, macs, state in describe(plan):
         # A tensor may be called anything, brackets too.

@@ -73,7 +73,14 @@ def flash_command(
     if verdict.reason:
         console.print(f"{name}: {verdict.reason}")
     if name in uploads():
-        identity = flash_real_board(uploads()[name], model, port=port, drive=drive, dry_run=dry_run)
+        identity = flash_real_board(
+            uploads()[name],
+            model,
+            port=port,
+            drive=drive,
+            tables_in_ram=verdict.tables_in_ram,
+            dry_run=dry_run,
+        )
         if identity is None:
             return
     else:
