@@ -18,7 +18,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bench_cores import core_row, cores_table, measure_cores, quoted_rows
+from bench_cores import (
+    core_row,
+    cores_table,
+    measure_cores,
+    measure_rewritings,
+    quoted_rows,
+    rewritings_table,
+)
 from bench_laptop import laptop_table, measure_laptop
 from bench_link import measure as measure_loggers
 from bench_plot import draw
@@ -73,6 +80,7 @@ def main() -> int:
     curls = Path(os.environ.get("MYOWAVE_SHARED", REPOSITORY.parent / "shared")) / "data" / "curls"
     sections: dict[str, Callable[[], Any]] = {
         "cores": emulated_cores,
+        "rewritings": measure_rewritings,
         "native": measure_laptop,
         "import": trigno_import,
         "check": lambda: check_speed(curls if (curls / "quality.csv").is_file() else None),
@@ -97,10 +105,12 @@ def main() -> int:
         draw(cores["measured"], cores["quoted"], PICTURE)
         written.append("build/bench.png")
         print_table(cores_table(cores["measured"], cores["quoted"]))
+    if rewritings := results.get("rewritings"):
+        print_table(rewritings_table(rewritings))
     if native := results.get("native"):
         print_table(laptop_table(native))
     for name in wanted:
-        if name not in ("cores", "native"):
+        if name not in ("cores", "rewritings", "native"):
             for key, value in results[name].items():
                 text = f"{value:.4g}" if isinstance(value, float) else str(value)
                 console.print(f"{name}: {key.replace('_', ' ')} {text}")

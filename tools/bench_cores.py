@@ -4,10 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
+from myowave.compiler import load_plan
+from myowave.compiler.optimize import REWRITINGS
 from myowave.compiler.reference import REFERENCES, reference_network
-from myowave.cortex import CORES, Measurement, measure
+from myowave.cortex import CORES, Measurement, count_instructions, measure
 
 Row = dict[str, Any]
 
@@ -63,6 +66,42 @@ def core_row(network: str, figures: Measurement) -> Row:
     """Return the figures of one network on one core as plain values."""
     per_mac = figures.instructions_per_sample / max(figures.macs_per_sample, 1)
     return {"network": network, **asdict(figures), "instructions_per_mac": per_mac}
+
+
+def measure_rewritings(cores: Sequence[str] = CORES, *, samples: int = 512) -> list[Row]:
+    """Measure R with no rewriting of the plan, then with one more in each row."""
+    tflite = reference_network("R")
+    rng = np.random.default_rng(1)
+    counts = rng.integers(-(2**15), 2**15, (samples, 6)).astype(np.int16)
+    rows = []
+    for number in range(len(REWRITINGS) + 1):
+        names = list(REWRITINGS)[:number]
+        rows.append(
+            {
+                "rewritings": names,
+                "state_bytes": load_plan(tflite, optimize=names).state_bytes,
+                "instructions_per_sample": {
+                    core: count_instructions(tflite, core, counts, optimize=names) for core in cores
+                },
+            }
+        )
+    return rows
+
+
+def rewritings_table(rows: Sequence[Row]) -> Table:
+    """Return a line for each rewriting, on top of those before it."""
+    table = Table(box=None, pad_edge=False, title="R, rewriting by rewriting", title_justify="left")
+    table.add_column("with")
+    for core in rows[0]["instructions_per_sample"]:
+        table.add_column(core, justify="right")
+    table.add_column("state", justify="right")
+    for row in rows:
+        table.add_row(
+            f"+ {row['rewritings'][-1]}" if row["rewritings"] else "none",
+            *(f"{count:,.0f}" for count in row["instructions_per_sample"].values()),
+            f"{row['state_bytes']:,}",
+        )
+    return table
 
 
 def quoted_rows() -> list[Row]:

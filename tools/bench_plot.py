@@ -87,7 +87,7 @@ def _figure(marks: Sequence[Mark], title: str) -> Figure:
             xytext=(-8 if left else 8, 0),
             textcoords="offset points",
             ha="right" if left else "left",
-            va="center",
+            va="center_baseline",
             color=color,
             fontweight="bold",
         )

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from bench_laptop import fastest
+from bench_laptop import RUNS, SAMPLES, fastest
 from myowave.compiler.reference import REFERENCES, WaveNetShape
 from myowave.network import DropOldest, TimeConvolution, keras, tf
 
-SAMPLES = 20_000
-RUNS = {1: 100, SAMPLES: 10}
+# Predictions a call, and how often it is timed.
+CALLS = {1: 5 * RUNS, SAMPLES: RUNS}
 
 
 def float_network(shape: WaveNetShape, predictions: int) -> keras.Model:
@@ -60,7 +60,7 @@ def float_network(shape: WaveNetShape, predictions: int) -> keras.Model:
 def measure(shape: WaveNetShape) -> list[dict[str, object]]:
     """Time both forms; return the call and the nanoseconds a prediction of each."""
     rows: list[dict[str, object]] = []
-    for predictions, runs in RUNS.items():
+    for predictions, runs in CALLS.items():
         model = float_network(shape, predictions)
         graph = _compiled(model)
         noise = np.random.default_rng(0).standard_normal(model.input_shape)

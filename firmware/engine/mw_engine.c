@@ -55,21 +55,22 @@ static inline int32_t requantize_general(int32_t x, int32_t mantissa, int32_t of
 
 static MW_NO_INLINE void step_taps(const mw_taps *taps, uint32_t *position, int8_t *line,
                                    const mw_value *newest, mw_value *dst) {
+    /* Copies: the compiler cannot know that the stores below leave the table alone. */
     const uint32_t width = taps->width;
-    const uint32_t length = (uint32_t)(taps->taps - 1U) * taps->dilation;
-    int8_t *oldest = line + (size_t)*position * width;
-    uint32_t vector = *position;
-    for (uint32_t tap = 1; tap < taps->taps; ++tap) {
+    const uint32_t dilation = taps->dilation;
+    const uint32_t length = (uint32_t)(taps->taps - 1U) * dilation;
+    const uint32_t now = *position;
+    const mw_value *const last = dst + (size_t)(taps->taps - 1U) * width;
+    uint32_t vector = now;
+    do {
         mw_from_bytes(line + (size_t)vector * width, dst, width);
         dst += width;
-        vector += taps->dilation;
-        if (vector >= length) {
-            vector -= length;
-        }
-    }
+        vector += dilation;
+        vector -= vector >= length ? length : 0U;
+    } while (dst != last);
     /* The newest vector takes the place of the oldest, which nothing needs any more. */
-    mw_store_newest(newest, dst, oldest, width);
-    *position = *position + 1U == length ? 0U : *position + 1U;
+    mw_store_newest(newest, dst, line + (size_t)now * width, width);
+    *position = now + 1U == length ? 0U : now + 1U;
 }
 
 static MW_NO_INLINE void conv_general(const mw_conv *conv, const mw_value *x, mw_value *dst,
@@ -354,9 +355,17 @@ static void run_block(const mw_engine *engine, const int8_t *in, int8_t *out, ui
     }
     const mw_step *const end = model->steps + model->n_steps;
     for (const mw_step *step = model->steps; step != end; ++step) {
+        mw_value *const a = first + step->a;
+        mw_value *const b = first + step->b;
+        mw_value *const dst = first + step->dst;
         if (step->kind == MW_STEP_CONV && model->convs[step->index].folded) {
-            mw_conv_folded_block(&model->convs[step->index], first + step->a, first + step->dst,
-                                 step->count, stride, samples);
+            mw_conv_folded_block(&model->convs[step->index], a, dst, step->count, stride, samples);
+        } else if (step->kind == MW_STEP_SUM) {
+            mw_sum_vectors_block(&model->sums[step->index], a, b, dst, step->count, stride,
+                                 samples);
+        } else if (step->kind == MW_STEP_MUL && model->muls[step->index].folded) {
+            mw_multiply_folded_block(&model->muls[step->index], a, b, dst, step->count, stride,
+                                     samples);
         } else {
             for (uint32_t i = 0; i < samples; ++i) {
                 run_step(engine, step, first + i * stride);

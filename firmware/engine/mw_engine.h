@@ -15,7 +15,7 @@
  *
  * Typical use:
  *
- *     static uint32_t state[MW_MODEL_STATE_BYTES / sizeof(uint32_t)];
+ *     static uint32_t state[MW_MODEL_STATE_BYTES / MW_STATE_ALIGNMENT];
  *     mw_engine engine;
  *     if (mw_engine_init(&engine, &mw_model_data, state, sizeof state) != MW_OK) { ... }
  *     for (;;) {
@@ -136,6 +136,7 @@ typedef struct {
     const mw_rows *rows; /* [row blocks]; biases times MW_FOLDED_FACTOR if folded */
     uint16_t columns;    /* multiple of MW_COLUMN_BLOCK */
     uint8_t folded;      /* 1: all rows have the folded form of mw_scale, 0: the general one */
+    uint8_t plain;       /* 1: no row's table changes anything; a kernel may leave them out */
 } mw_conv;
 
 /* Elementwise sum as the reference does it: both operands are scaled to twice the larger of their

@@ -23,6 +23,11 @@ static inline __m256i mw_eight(const void *first, const void *second) {
                                    _mm_loadu_si128((const __m128i *)second), 1);
 }
 
+/* Limited to int8. */
+static inline __m256i mw_clamp_eight(__m256i x) {
+    return _mm256_max_epi32(_mm256_min_epi32(x, _mm256_set1_epi32(127)), _mm256_set1_epi32(-128));
+}
+
 /* mw_requantize_folded() of eight sums. */
 static inline __m256i mw_requantize_eight(__m256i doubled, __m256i mantissas, __m256i offsets,
                                           __m256i shifts) {
@@ -35,15 +40,31 @@ static inline __m256i mw_requantize_eight(__m256i doubled, __m256i mantissas, __
     const __m256i high = _mm256_blend_epi32(even, odd, 0xAA);
     const __m256i negative = _mm256_srai_epi32(doubled, 31);
     const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(offsets, negative), high);
-    const __m256i shifted = _mm256_srav_epi32(sum, shifts);
-    return _mm256_max_epi32(_mm256_min_epi32(shifted, _mm256_set1_epi32(127)),
-                            _mm256_set1_epi32(-128));
+    return mw_clamp_eight(_mm256_srav_epi32(sum, shifts));
+}
+
+/* Eight values, or the four of the last block, as int32. */
+static inline __m256i mw_load_eight(const mw_value *values, uint32_t count) {
+    const __m128i *const from = (const __m128i *)values;
+    return _mm256_cvtepi16_epi32(count > MW_BLOCK ? _mm_loadu_si128(from) : _mm_loadl_epi64(from));
+}
+
+/* Up to eight int32 in the range of int8 as values, in whole blocks. */
+static inline void mw_store_eight(mw_value *dst, __m256i results, uint32_t count) {
+    const __m256i packed = _mm256_packs_epi32(results, results);
+    const __m128i values = _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08));
+    if (count > MW_BLOCK) {
+        _mm_storeu_si128((__m128i *)dst, values);
+    } else {
+        _mm_storel_epi64((__m128i *)dst, values);
+    }
 }
 
 /* `blocks` blocks of rows, one or two, for `samples` samples; inlined with both constant. */
 static MW_INLINE void mw_rows_of_samples(const mw_rows *rows, const mw_weight *weights,
                                          uint32_t columns, const mw_value *x, mw_value *dst,
-                                         size_t stride, uint32_t blocks, uint32_t samples) {
+                                         size_t stride, uint32_t blocks, uint32_t samples,
+                                         int plain) {
     /* A block alone is computed twice and stored once. */
     const mw_rows *const other = rows + (blocks - 1U);
     const mw_weight *const other_weights = weights + (size_t)columns * MW_BLOCK * (blocks - 1U);
@@ -65,10 +86,14 @@ static MW_INLINE void mw_rows_of_samples(const mw_rows *rows, const mw_weight *w
     const __m256i offsets = mw_eight(rows->offsets, other->offsets);
     const __m256i shifts = mw_eight(rows->shifts, other->shifts);
     for (uint32_t i = 0; i < samples; ++i) {
-        int32_t results[2U * MW_BLOCK];
-        _mm256_storeu_si256((__m256i *)results,
-                            mw_requantize_eight(sums[i], mantissas, offsets, shifts));
+        const __m256i found = mw_requantize_eight(sums[i], mantissas, offsets, shifts);
         mw_value *out = dst + i * stride;
+        if (plain) {
+            mw_store_eight(out, found, MW_BLOCK * blocks);
+            continue;
+        }
+        int32_t results[2U * MW_BLOCK];
+        _mm256_storeu_si256((__m256i *)results, found);
         MW_UNROLL for (uint32_t row = 0; row < MW_BLOCK; ++row) {
             out[row] = (mw_value)rows->table[results[row]];
         }
@@ -87,12 +112,14 @@ static MW_INLINE void mw_conv_of_samples(const mw_conv *conv, const mw_value *x,
     const size_t block_weights = (size_t)conv->columns * MW_BLOCK;
     uint32_t row = 0;
     for (; row + MW_BLOCK < rows; row += 2U * MW_BLOCK) {
-        mw_rows_of_samples(block, weights, conv->columns, x, dst + row, stride, 2U, samples);
+        mw_rows_of_samples(block, weights, conv->columns, x, dst + row, stride, 2U, samples,
+                           conv->plain);
         block += 2;
         weights += 2U * block_weights;
     }
     if (row < rows) {
-        mw_rows_of_samples(block, weights, conv->columns, x, dst + row, stride, 1U, samples);
+        mw_rows_of_samples(block, weights, conv->columns, x, dst + row, stride, 1U, samples,
+                           conv->plain);
     }
 }
 
@@ -107,6 +134,51 @@ static MW_NO_INLINE void mw_conv_folded_block(const mw_conv *conv, const mw_valu
     }
     for (; done < samples; ++done) {
         mw_conv_of_samples(conv, x + done * stride, dst + done * stride, rows, stride, 1U);
+    }
+}
+
+#define MW_OWN_ELEMENTWISE_BLOCK
+static MW_NO_INLINE void mw_sum_vectors_block(const mw_sum *sum, const mw_value *a,
+                                              const mw_value *b, mw_value *dst, uint32_t count,
+                                              size_t stride, uint32_t samples) {
+    const __m256i a_factor = _mm256_set1_epi32(sum->a);
+    const __m256i b_factor = _mm256_set1_epi32(sum->b);
+    const __m256i offset = _mm256_set1_epi32(sum->offset);
+    const __m128i shift = _mm_cvtsi32_si128(sum->shift);
+    for (uint32_t sample = 0; sample < samples; ++sample) {
+        for (uint32_t i = 0; i < count; i += 8U) {
+            const uint32_t left = count - i;
+            const __m256i scaled_a = _mm256_mullo_epi32(mw_load_eight(a + i, left), a_factor);
+            const __m256i scaled_b = _mm256_mullo_epi32(mw_load_eight(b + i, left), b_factor);
+            const __m256i total = _mm256_add_epi32(_mm256_add_epi32(offset, scaled_a), scaled_b);
+            mw_store_eight(dst + i, mw_clamp_eight(_mm256_sra_epi32(total, shift)), left);
+        }
+        a += stride;
+        b += stride;
+        dst += stride;
+    }
+}
+
+static MW_NO_INLINE void mw_multiply_folded_block(const mw_mul *mul, const mw_value *a,
+                                                  const mw_value *b, mw_value *dst,
+                                                  uint32_t count, size_t stride,
+                                                  uint32_t samples) {
+    const __m256i a_offset = _mm256_set1_epi32(mul->a_offset);
+    const __m256i b_offset = _mm256_set1_epi32(mul->b_offset);
+    const __m256i mantissa = _mm256_set1_epi32(mul->scale.mantissa);
+    const __m256i offset = _mm256_set1_epi32(mul->scale.offset);
+    const __m256i shift = _mm256_set1_epi32(mul->scale.shift);
+    for (uint32_t sample = 0; sample < samples; ++sample) {
+        for (uint32_t i = 0; i < count; i += 8U) {
+            const uint32_t left = count - i;
+            const __m256i x = _mm256_add_epi32(mw_load_eight(a + i, left), a_offset);
+            const __m256i y = _mm256_add_epi32(mw_load_eight(b + i, left), b_offset);
+            const __m256i doubled = _mm256_slli_epi32(_mm256_mullo_epi32(x, y), 1);
+            mw_store_eight(dst + i, mw_requantize_eight(doubled, mantissa, offset, shift), left);
+        }
+        a += stride;
+        b += stride;
+        dst += stride;
     }
 }
 

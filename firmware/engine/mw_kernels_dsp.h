@@ -7,6 +7,7 @@
 #ifndef MW_KERNELS_DSP_H
 #define MW_KERNELS_DSP_H
 
+#include <arm_acle.h>
 #include <assert.h>
 #include <stddef.h>
 
@@ -22,6 +23,99 @@ static inline int32_t mw_requantize_folded(int32_t doubled, int32_t mantissa, in
             : "=r"(result)
             : "r"(doubled), "r"(mantissa), "r"(offset - (doubled < 0 ? 1 : 0)));
     return mw_clamp8(result >> shift);
+}
+
+/* A word from memory of any alignment. __builtin_: a freestanding compiler calls memcpy otherwise. */
+static inline uint32_t mw_load_word(const void *from) {
+    uint32_t word;
+    __builtin_memcpy(&word, from, sizeof word);
+    return word;
+}
+
+static inline void mw_store_word(void *to, uint32_t word) {
+    __builtin_memcpy(to, &word, sizeof word);
+}
+
+/* The lower, or upper, halves of two words in one; GCC 12 does not find the instructions. */
+static inline uint32_t mw_lower(uint32_t first, uint32_t second) {
+    uint32_t pair;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(pair) : "r"(first), "r"(second));
+    return pair;
+}
+
+static inline uint32_t mw_upper(uint32_t first, uint32_t second) {
+    uint32_t pair;
+    __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(pair) : "r"(second), "r"(first));
+    return pair;
+}
+
+static inline int32_t mw_twice(int16_t value) {
+    return (int32_t)mw_lower((uint32_t)value, (uint32_t)value);
+}
+
+/* Four values at a time, then what is left. */
+#define MW_OWN_COPIES
+static inline void mw_from_bytes(const int8_t *src, mw_value *dst, uint32_t count) {
+    uint32_t i = 0;
+    for (; i + 4U <= count; i += 4U) {
+        const uint32_t bytes = mw_load_word(src + i);
+        const uint32_t even = (uint32_t)__sxtb16((int32_t)bytes);
+        const uint32_t odd = (uint32_t)__sxtb16((int32_t)(bytes >> 8 | bytes << 24));
+        mw_store_word(dst + i, mw_lower(even, odd));
+        mw_store_word(dst + i + 2U, mw_upper(even, odd));
+    }
+    for (; i < count; ++i) {
+        dst[i] = (mw_value)src[i];
+    }
+}
+
+static inline void mw_to_bytes(const mw_value *src, int8_t *dst, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+        dst[i] = (int8_t)src[i];
+    }
+}
+
+static inline void mw_store_newest(const mw_value *src, mw_value *dst, int8_t *line,
+                                   uint32_t count) {
+    uint32_t i = 0;
+    for (; i + 4U <= count; i += 4U) {
+        const uint32_t first = mw_load_word(src + i);
+        const uint32_t second = mw_load_word(src + i + 2U);
+        mw_store_word(dst + i, first);
+        mw_store_word(dst + i + 2U, second);
+        const uint32_t even = __uxtb16(mw_lower(first, second));
+        const uint32_t odd = __uxtb16(mw_upper(first, second));
+        mw_store_word(line + i, even | odd << 8);
+    }
+    for (; i < count; ++i) {
+        dst[i] = src[i];
+        line[i] = (int8_t)src[i];
+    }
+}
+
+/* Two values at a time. */
+#define MW_OWN_MULTIPLY_FOLDED
+static MW_NO_INLINE void mw_multiply_folded(const mw_mul *mul, const mw_value *a,
+                                            const mw_value *b, mw_value *dst, uint32_t count) {
+    const mw_scale s = mul->scale;
+    const int32_t a_offset = mw_twice(mul->a_offset);
+    const int32_t b_offset = mw_twice(mul->b_offset);
+    const mw_value *const end = dst + count;
+    do {
+        MW_UNROLL for (uint32_t i = 0; i < MW_BLOCK; i += 2U) {
+            const int32_t x = __sadd16((int32_t)mw_load_word(a + i), a_offset);
+            const int32_t y = __sadd16((int32_t)mw_load_word(b + i), b_offset);
+            const int32_t doubled = __sadd16(y, y);
+            const int32_t first = mw_requantize_folded((int16_t)x * (int16_t)doubled, s.mantissa,
+                                                       s.offset, s.shift);
+            const int32_t second = mw_requantize_folded((x >> 16) * (doubled >> 16), s.mantissa,
+                                                        s.offset, s.shift);
+            mw_store_word(dst + i, mw_lower((uint32_t)first, (uint32_t)second));
+        }
+        a += MW_BLOCK;
+        b += MW_BLOCK;
+        dst += MW_BLOCK;
+    } while (dst < end);
 }
 
 /* What the assembly below relies on. */

@@ -157,4 +157,23 @@ static MW_NO_INLINE void mw_multiply_folded(const mw_mul *mul, const mw_value *a
 }
 #endif
 
+/* Both for several samples, as above. */
+#ifndef MW_OWN_ELEMENTWISE_BLOCK
+static inline void mw_sum_vectors_block(const mw_sum *sum, const mw_value *a, const mw_value *b,
+                                        mw_value *dst, uint32_t count, size_t stride,
+                                        uint32_t samples) {
+    for (uint32_t i = 0; i < samples; ++i) {
+        mw_sum_vectors(sum, a + i * stride, b + i * stride, dst + i * stride, count);
+    }
+}
+
+static inline void mw_multiply_folded_block(const mw_mul *mul, const mw_value *a,
+                                            const mw_value *b, mw_value *dst, uint32_t count,
+                                            size_t stride, uint32_t samples) {
+    for (uint32_t i = 0; i < samples; ++i) {
+        mw_multiply_folded(mul, a + i * stride, b + i * stride, dst + i * stride, count);
+    }
+}
+#endif
+
 #endif /* MW_KERNELS_PORTABLE_H */

@@ -26,6 +26,7 @@ from myowave.compiler.plan import Plan
 from myowave.errors import ConfigError, ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
 from myowave.tflm import check_input
+from myowave.tools import require_tool
 
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m55")
 # As in firmware/platform/builder/main.py, so that what is measured is what is flashed.
@@ -81,6 +82,7 @@ def run_cortex(
     core: str = "cortex-m4",
     *,
     optimize: Optimize = True,
+    block: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int8]:
     """Stream int8 samples through the engine on an emulated core.
@@ -94,6 +96,8 @@ def run_cortex(
         One of `CORES`.
     optimize : bool or collection of str
         As for `compiler.load_plan`.
+    block : int
+        Samples the engine takes a pass: one by one, or as `mw_engine_step_block` does.
     progress : callable, optional
         Called with (samples done, n).
 
@@ -112,7 +116,7 @@ def run_cortex(
     """
     plan = load_plan(tflite, optimize=optimize)
     x = check_input(x, plan.n_inputs)
-    image = _build(plan, core, None, counts=False)
+    image = _build(plan, core, None, counts=False, block=block)
     output, _ = _emulate(image, x.tobytes(), len(x), plan, progress)
     if progress is not None:
         progress(len(x), len(x))
@@ -196,6 +200,35 @@ def measure(
 
 
 @dataclass(frozen=True)
+class Runner:
+    """The measuring runner of a network, for those who trace it.
+
+    Attributes
+    ----------
+    elf : Path
+        Takes raw counts, as `count_instructions` says.
+    machine : tuple of str
+        QEMU's arguments for its board.
+    flash : tuple of (int, int)
+        First address of the flash and the one after its last.
+    """
+
+    elf: Path
+    machine: tuple[str, ...]
+    flash: tuple[int, int]
+
+
+def counting_runner(plan: Plan, core: str, card: Mapping[str, Any] | None) -> Runner:
+    """Return the runner `count_instructions` counts with. Raises as that does."""
+    image = _build(plan, core, card, counts=True)
+    qemu, memory = image.board["qemu"], image.board["memory"]
+    origin = int(memory["flash_origin"], 0)
+    return Runner(
+        image.elf, ("-M", qemu["machine"], *qemu["args"]), (origin, origin + memory["flash_bytes"])
+    )
+
+
+@dataclass(frozen=True)
 class _Image:
     """A linked runner and the board it is for."""
 
@@ -205,13 +238,6 @@ class _Image:
     @property
     def parent(self) -> Path:
         return self.elf.parent
-
-
-def _tool(name: str, package: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise ToolError(f"{name} is not on PATH: install it (Debian: apt install {package})")
-    return found
 
 
 def _board(core: str) -> dict[str, Any]:
@@ -227,10 +253,12 @@ def _board(core: str) -> dict[str, Any]:
     return build
 
 
-def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: bool) -> _Image:
+def _build(
+    plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: bool, block: int = 1
+) -> _Image:
     """Return the runner for a plan, compiling it unless it is there."""
     board = _board(core)
-    compiler = _tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
+    compiler = require_tool("arm-none-eabi-gcc", "gcc-arm-none-eabi")
     firmware = firmware_dir()
     port, runner = firmware / "ports" / "qemu_mps2", firmware / "ports" / "qemu_mps2_runner"
     shared = [firmware / "engine" / "mw_engine.c", port / "startup.c", runner / "semihost.c"]
@@ -241,7 +269,7 @@ def _build(plan: Plan, core: str, card: Mapping[str, Any] | None, *, counts: boo
     memory = [f"-Wl,--defsym=mw_{name}={value}" for name, value in board["memory"].items()]
     # What does not depend on the network is compiled once a core.
     objects = [_object([compiler, *flags, *include], path, headers) for path in shared]
-    own = [*flags, *(["-DMW_RUNNER_COUNTS"] if counts else [])]
+    own = [*flags, f"-DMW_RUNNER_BLOCK={block}U", *(["-DMW_RUNNER_COUNTS"] if counts else [])]
     identity = content_hash(
         *(path.read_bytes() for path in [runner / "main.c", *headers, port / "link.ld"]),
         *(text.encode() for text in (header, source, compiler, *own, *LDFLAGS, *memory)),
@@ -309,7 +337,7 @@ def _emulate(
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.int8], float]:
     """Run the image; return (samples, outputs) int8 and the nanoseconds spent in the engine."""
-    qemu = _tool("qemu-system-arm", "qemu-system-arm")
+    qemu = require_tool("qemu-system-arm", "qemu-system-arm")
     command = [
         *(qemu, "-M", image.board["qemu"]["machine"], *image.board["qemu"]["args"]),
         *("-serial", "none", "-semihosting-config", "enable=on,target=native"),
@@ -371,7 +399,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float, report: Callable[[], N
 def _section_bytes(path: Path) -> int:
     """Return the bytes of code and constants in an object file."""
     listing = _call(
-        [_tool("arm-none-eabi-size", "gcc-arm-none-eabi"), "-A", path.name], path.parent
+        [require_tool("arm-none-eabi-size", "gcc-arm-none-eabi"), "-A", path.name], path.parent
     )
     rows = re.findall(r"^(\.text\S*|\.rodata\S*)\s+(\d+)", listing, re.MULTILINE)
     return sum(int(size) for _, size in rows)
@@ -379,7 +407,9 @@ def _section_bytes(path: Path) -> int:
 
 def _symbol_bytes(path: Path, name: str) -> int:
     """Return the size of a variable in an image."""
-    listing = _call([_tool("arm-none-eabi-nm", "gcc-arm-none-eabi"), "-S", path.name], path.parent)
+    listing = _call(
+        [require_tool("arm-none-eabi-nm", "gcc-arm-none-eabi"), "-S", path.name], path.parent
+    )
     (size,) = re.findall(rf"^\S+ (\S+) \S {re.escape(name)}$", listing, re.MULTILINE)
     return int(size, 16)
 
@@ -387,7 +417,7 @@ def _symbol_bytes(path: Path, name: str) -> int:
 def _stack_bytes(path: Path) -> int:
     """Return the sum of all functions' frames in a compiler's stack report.
 
-    The report knows nothing of the 48 bytes of the DSP form's assembly; the sum, of functions that
-    are never all active at once, is larger than any chain of calls by far more.
+    The report knows nothing of the registers that kernels in assembly save, 112 bytes at most; the
+    sum, of functions that are never all active at once, is larger than any chain of calls by more.
     """
     return sum(int(line.split("\t")[1]) for line in path.read_text().splitlines())

@@ -1,9 +1,10 @@
 """The streaming engine on this machine: the firmware's C sources behind a Python class.
 
 The sources of `firmware/engine` and the model's tables are compiled once by the system's C
-compiler and kept under `build/native/`, named by their content.
+compiler, linked, and kept under `build/native/`, named by their content.
 """
 
+import functools
 import os
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ from myowave.errors import ModelError, ToolError
 from myowave.paths import build_dir, firmware_dir
 from myowave.tflm import check_input
 
-CFLAGS = ("-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden")
+CFLAGS = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden")
 
 # Bound by its binary interface: these lines repeat mw_engine.h's types by size only, through
 # functions of the shim, so a change of a structure cannot go unnoticed here.
@@ -157,7 +158,8 @@ class NativeSpeed:
     Attributes
     ----------
     samples_per_second : float
-        Of the fastest of several runs: what else the machine does only ever slows a run down.
+        Processor time, of the fastest of several runs: what else the machine does only ever slows a
+        run down.
     times_real_time : float
         For samples that come at 1 kHz.
     macs_per_sample : int
@@ -179,15 +181,18 @@ def measure_native(tflite: bytes, *, samples: int = 20_000, runs: int = 5) -> Na
     x = rng.integers(-128, 128, (samples, engine.n_inputs)).astype(np.int8)
     seconds = []
     for _ in range(runs):
-        start = time.perf_counter()
+        start = time.process_time()
         engine.run(x)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     rate = samples / min(seconds)
     return NativeSpeed(rate, rate / 1000.0, engine.plan.macs, engine.plan.state_bytes)
 
 
 def _build(plan: Plan, *, portable: bool) -> Path:
-    """Return the shared library for `plan`, compiling it unless it is there."""
+    """Return the shared library for `plan`, compiling it unless it is there.
+
+    The engine, which takes the longest, is compiled once and linked to the tables of every plan.
+    """
     compiler = os.environ.get("CC") or "cc"
     found = shutil.which(compiler)
     if found is None:
@@ -195,42 +200,46 @@ def _build(plan: Plan, *, portable: bool) -> Path:
             f"no C compiler '{compiler}' found: install gcc or clang, or name one in CC"
         )
     sources = firmware_dir() / "engine"
-    engine = sorted([*sources.glob("*.h"), *sources.glob("*.c")])
-    header, source = emit(plan)
     machine, features = _machine_flags(found)
+    command = [found, *CFLAGS, *machine, f"-I{sources}"]
     if portable:
-        machine = (*machine, "-DMW_KERNELS_PORTABLE")
+        command.append("-DMW_KERNELS_PORTABLE")
     identity = content_hash(
-        *(path.read_bytes() for path in engine),
-        header.encode(),
-        source.encode(),
-        _SHIM.encode(),
-        " ".join([found, *CFLAGS, *machine]).encode(),
+        *(path.read_bytes() for path in sorted([*sources.glob("*.h"), *sources.glob("*.c")])),
+        " ".join(command).encode(),
         features,
     )
+    engine = build_dir("native", "objects") / f"{identity}.o"
+    if not engine.exists():
+        _compile([*command, "-c", str(sources / "mw_engine.c")], engine)
+    header, source = emit(plan)
+    texts = {"model_data.h": header, "model_data.c": source, "shim.c": _SHIM}
+    identity = content_hash(identity.encode(), *(text.encode() for text in texts.values()))
     library = build_dir("native") / f"{identity}.so"
-    if library.exists():
-        return library
-    with tempfile.TemporaryDirectory(dir=library.parent) as name:
-        folder = Path(name)
-        (folder / "model_data.h").write_text(header)
-        (folder / "model_data.c").write_text(source)
-        (folder / "shim.c").write_text(_SHIM)
-        target = folder / library.name
-        inputs = [sources / "mw_engine.c", folder / "model_data.c", folder / "shim.c"]
-        command = [found, *CFLAGS, *machine, f"-I{sources}", f"-I{folder}", *map(str, inputs)]
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=library.parent) as name:
+            for file, text in texts.items():
+                (Path(name) / file).write_text(text)
+            inputs = [f"{name}/model_data.c", f"{name}/shim.c", str(engine)]
+            _compile([*command, f"-I{name}", "-shared", *inputs], library)
+    return library
+
+
+def _compile(command: list[str], target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent) as name:
+        made = Path(name) / target.name
         done = subprocess.run(
-            [*command, "-o", str(target)], capture_output=True, text=True, check=False
+            [*command, "-o", str(made)], capture_output=True, text=True, check=False
         )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["no message"]
             reason = next((line for line in lines if "error:" in line), lines[0])
-            raise ToolError(f"{compiler} failed to compile the engine: {reason}")
-        # Two processes may build the same library at once: whoever comes last wins, whole.
-        target.replace(library)
-    return library
+            raise ToolError(f"{Path(command[0]).name} failed to compile the engine: {reason}")
+        # Two processes may build the same file at once: whoever comes last wins, whole.
+        made.replace(target)
 
 
+@functools.cache
 def _machine_flags(compiler: str) -> tuple[tuple[str, ...], bytes]:
     """Return the flags for this very processor, and what tells it from others in a shared cache."""
     flags = ("-march=native",)

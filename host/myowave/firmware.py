@@ -201,8 +201,8 @@ def run_platformio(
     for module in ("platformio", "SCons"):
         if importlib.util.find_spec(module) is None:
             raise ToolError(f"building needs {module}: pip install '.[firmware]' in the clone")
-    subprocess.run([sys.executable, REPOSITORY / "tools" / "setup_platformio.py"], check=True,
-                   stdout=subprocess.DEVNULL)  # fmt: skip
+    setup = REPOSITORY / "tools" / "setup_platformio.py"
+    subprocess.run([sys.executable, str(setup)], check=True, stdout=subprocess.DEVNULL)
     model = work.parent / "model"
     model.mkdir(parents=True, exist_ok=True)
     for name, text in tables.items():

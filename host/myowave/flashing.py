@@ -1,11 +1,14 @@
 """Put firmware with a model on a board and make sure that it runs there."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from myowave.errors import LinkError
+from myowave.boards import board_specs
+from myowave.errors import LinkError, ToolError
 from myowave.firmware import Board
+from myowave.fit import fit_model
 from myowave.imu import imu_by_name
 from myowave.link import Device, Identity
 from myowave.model_card import load_model_dir
@@ -13,6 +16,43 @@ from myowave.virtual import VirtualBoard
 
 # An emulated board's IMU lies still while it is only asked who it is.
 _AT_REST = np.zeros((1000, 6), dtype=np.int16)
+
+
+@dataclass(frozen=True)
+class FlashVerdict:
+    """Whether a model may go on a board.
+
+    Attributes
+    ----------
+    refuses : bool
+        The model was judged and does not fit.
+    reason : str
+        Why, or why it was not judged; "" when it fits.
+    """
+
+    refuses: bool
+    reason: str
+
+
+def verdict_for(board: str, model: Path) -> FlashVerdict:
+    """Judge a model for the board of that name before it is flashed.
+
+    A board that is not in the table of `myowave fit`, or a tool that is missing for judging, is no
+    reason against flashing.
+
+    Raises
+    ------
+    ModelError, UnsupportedModelError
+        If the model directory is not usable, or the engine cannot stream the network.
+    """
+    spec = board_specs().get(board)
+    if spec is None:
+        return FlashVerdict(refuses=False, reason="")
+    try:
+        verdict = fit_model(model, [spec]).verdicts[0]
+    except ToolError as error:
+        return FlashVerdict(refuses=False, reason=f"fit not judged: {error}")
+    return FlashVerdict(refuses=verdict.fits is False, reason="; ".join(verdict.reasons))
 
 
 def flash_emulated(board: Board, model: Path) -> Identity:

@@ -190,7 +190,7 @@ def load_card(folder: Path) -> ModelCard:
             f"{folder}: not a model directory ({CARD_FILE}: {error.strerror}); "
             "make one with 'myowave train'"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON: {error}") from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None

@@ -1,6 +1,7 @@
 """The oracle: what tflite-micro's reference kernels compute for a window model."""
 
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,10 @@ from myowave.errors import ModelError, ParityError, ToolError
 OUTPUTS_PER_CALL = 1024
 VERIFIED_WINDOWS = 8
 ARENA_BASE = 1 << 16
+ARENA_A_ROW = 64
 ARENA_MAX = 1 << 27
+# tflite-micro crashes on an arena of 2 GiB; half of it is far more than any window takes.
+ARENA_LIMIT = 1 << 30
 
 
 def run_tflm(
@@ -171,7 +175,15 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
         ) from error
     # All tensors at once and generous bookkeeping: more than the runtime's planner ever needs.
     tensors = sum(math.prod(tensor.shape) for tensor in graph.tensors if not tensor.constant)
-    arena = ARENA_BASE + tensors + 4096 * (len(graph.operators) + len(graph.tensors))
+    # Scales and the like of each row are copied; where they have no room the runtime crashes.
+    rows = sum(len(t.quantization.scales) for t in graph.tensors if t.quantization is not None)
+    bookkeeping = 4096 * (len(graph.operators) + len(graph.tensors)) + ARENA_A_ROW * rows
+    arena = ARENA_BASE + tensors + bookkeeping
+    if arena > ARENA_LIMIT:
+        raise ModelError(
+            f"tflite-micro would need {arena >> 20} MiB for one window of the network: run it on "
+            "native, or export with a shorter window"
+        )
     while True:
         try:
             return runtime.Interpreter.from_bytes(tflite, arena_size=arena)
@@ -180,3 +192,9 @@ def _interpreter(tflite: bytes, graph: Graph) -> Any:
             if arena >= ARENA_MAX:
                 raise ModelError(f"tflite-micro refuses the model: {error}") from error
             arena *= 4
+        except (struct.error, IndexError, TypeError, ValueError, AttributeError) as error:
+            # Its Python side reads every field of the file, also those the compiler has no use for.
+            raise ModelError(
+                f"tflite-micro cannot read the .tflite file, a part of it is corrupt ({error}): "
+                "export it again"
+            ) from error

@@ -1613,21 +1613,21 @@ static const mw_taps taps_rows[7] = {
 };
 
 static const mw_conv conv_rows[15] = {
-  {weights_0, rows_1, MW_COLUMNS(96U), 1},
-  {weights_2, rows_3, MW_COLUMNS(32U), 1},
-  {weights_4, rows_5, MW_COLUMNS(16U), 1},
-  {weights_6, rows_7, MW_COLUMNS(32U), 1},
-  {weights_8, rows_9, MW_COLUMNS(16U), 1},
-  {weights_10, rows_11, MW_COLUMNS(32U), 1},
-  {weights_12, rows_13, MW_COLUMNS(16U), 1},
-  {weights_14, rows_15, MW_COLUMNS(32U), 1},
-  {weights_16, rows_17, MW_COLUMNS(16U), 1},
-  {weights_18, rows_19, MW_COLUMNS(32U), 1},
-  {weights_20, rows_21, MW_COLUMNS(16U), 1},
-  {weights_22, rows_23, MW_COLUMNS(32U), 1},
-  {weights_24, rows_25, MW_COLUMNS(96U), 1},
-  {weights_26, rows_27, MW_COLUMNS(16U), 1},
-  {weights_28, rows_29, MW_COLUMNS(16U), 1},
+  {weights_0, rows_1, MW_COLUMNS(96U), 1, 1},
+  {weights_2, rows_3, MW_COLUMNS(32U), 1, 0},
+  {weights_4, rows_5, MW_COLUMNS(16U), 1, 1},
+  {weights_6, rows_7, MW_COLUMNS(32U), 1, 0},
+  {weights_8, rows_9, MW_COLUMNS(16U), 1, 1},
+  {weights_10, rows_11, MW_COLUMNS(32U), 1, 0},
+  {weights_12, rows_13, MW_COLUMNS(16U), 1, 1},
+  {weights_14, rows_15, MW_COLUMNS(32U), 1, 0},
+  {weights_16, rows_17, MW_COLUMNS(16U), 1, 1},
+  {weights_18, rows_19, MW_COLUMNS(32U), 1, 0},
+  {weights_20, rows_21, MW_COLUMNS(16U), 1, 1},
+  {weights_22, rows_23, MW_COLUMNS(32U), 1, 0},
+  {weights_24, rows_25, MW_COLUMNS(96U), 1, 1},
+  {weights_26, rows_27, MW_COLUMNS(16U), 1, 1},
+  {weights_28, rows_29, MW_COLUMNS(16U), 1, 1},
 };
 
 static const mw_sum sum_rows[5] = {

@@ -10,7 +10,7 @@ from myowave.compiler.arithmetic import (
     quantize_multiplier,
     rounding_shift,
 )
-from myowave.compiler.plan import Lookup
+from myowave.compiler.plan import Add, Lookup, Mul
 from myowave.compiler.reference import NetworkBuilder
 from myowave.engine import NativeEngine
 from myowave.tflm import run_tflm
@@ -74,6 +74,74 @@ def test_every_pair_of_operands(kind: str, seed: int) -> None:
     np.testing.assert_array_equal(
         NativeEngine(tflite).run(EVERY_PAIR), run_tflm(tflite, EVERY_PAIR)
     )
+
+
+def rescaled(net: NetworkBuilder, source: int, scale: float) -> int:
+    """Give a tensor another scale and leave its integers: a convolution with 1, factor 1."""
+    quantization = net.tensors[source].quantization
+    assert quantization is not None
+    ratio = np.float32(scale) / np.float32(quantization.scales[0])
+    return net.conv(
+        source,
+        np.ones((1, 1, 1), np.int8),
+        None,
+        filter_scales=np.full(1, ratio, np.float32),
+        scale=scale,
+        zero_point=quantization.zero_points[0],
+    )
+
+
+def assert_every_pair(tflite: bytes, kind: type[Add | Mul]) -> None:
+    """Compare all pairs of operands with tflite-micro, in the short forms and in the general."""
+    expected = run_tflm(tflite, EVERY_PAIR, verify=0)
+    for optimize in (True, False):
+        engine = NativeEngine(tflite, optimize=optimize)
+        np.testing.assert_array_equal(engine.run(EVERY_PAIR), expected, err_msg=f"{optimize=}")
+    steps = [step for step in load_plan(tflite).steps if isinstance(step, kind)]
+    short = [step.linear is not None if isinstance(step, Add) else step.folded for step in steps]
+    assert {True, False} <= set(short)
+
+
+@pytest.mark.parametrize("zero_point", [-128, -3, 127])
+def test_products_of_every_shift_and_every_pair(zero_point: int) -> None:
+    rng = np.random.default_rng(zero_point + 128)
+    net = NetworkBuilder(1, 2, 1.0, zero_point)
+    left, right = net.split(net.input, 2)
+    outputs = [
+        net.binary(
+            "MUL",
+            left,
+            right,
+            scale=1.0 / (2.0**shift * rng.uniform(0.51, 0.99)),
+            zero_point=int(rng.choice([-128, 127, int(rng.integers(-127, 127))])),
+        )
+        for shift in range(-31, 31)
+    ]
+    tflite = net.build(outputs)
+    products = [s for s in load_plan(tflite).steps if isinstance(s, Mul)]
+    assert {step.multiplier.shift for step in products} == set(range(-31, 31))
+    assert_every_pair(tflite, Mul)
+
+
+@pytest.mark.parametrize("zero_point", [-128, -3, 127])
+def test_sums_of_every_ratio_and_every_pair(zero_point: int) -> None:
+    """One operand down to 2**-31 of the other, the result from the finest scale to the coarsest."""
+    rng = np.random.default_rng(zero_point + 128)
+    net = NetworkBuilder(1, 2, 1.0, zero_point)
+    left, right = net.split(net.input, 2)
+
+    def add(narrower: int, finer: int) -> int:
+        operands = [left, rescaled(net, right, 2.0**-narrower * rng.uniform(0.51, 0.99))]
+        return net.binary(
+            "ADD",
+            *(operands if rng.random() < 0.5 else operands[::-1]),
+            scale=2.0**-finer * rng.uniform(1.01, 1.99),
+            zero_point=int(rng.choice([-128, 127, int(rng.integers(-127, 127))])),
+        )
+
+    outputs = [add(narrower, int(rng.integers(-1, 2))) for narrower in range(32)]
+    outputs += [add(int(rng.integers(0, 3)), finer) for finer in range(-10, 20)]
+    assert_every_pair(net.build(outputs), Add)
 
 
 def test_convolution_shifts_from_lowest_to_highest() -> None:

@@ -109,7 +109,9 @@ def test_bench_on_this_machine(tmp_path: Path) -> None:
     target = tmp_path / "bench.json"
     argv = ["bench", "--reference", "S", "--core", "native", "--json", str(target)]
     assert main(argv) == 0
-    assert json.loads(target.read_text())["times_real_time"] > 0
+    figures = json.loads(target.read_text())
+    assert figures["times_real_time"] > 0
+    assert figures["ns_per_sample"] * figures["times_real_time"] == pytest.approx(1e6)
 
 
 def test_bench_refuses(capsys: pytest.CaptureFixture[str]) -> None:

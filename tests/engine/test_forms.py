@@ -94,6 +94,17 @@ def test_slice_operator_and_split_of_unequal_parts() -> None:
     check(net, [net.tanh(parts[1]), parts[0]])
 
 
+@pytest.mark.parametrize("widths", [[-1, 2], [4, -1]])
+def test_split_whose_rest_goes_to_one_part(widths: list[int]) -> None:
+    net = NetworkBuilder(2, 6, 0.05, 1)
+    sizes = net.constant("widths", np.array(widths, np.int32))
+    axis = net.constant("axis", np.array(-1, np.int32))
+    parts = [net.like(net.input, "part", 2, 4), net.like(net.input, "part", 2, 2)]
+    operator = Operator("SPLIT_V", (net.input, sizes, axis), tuple(parts), {"NumSplits": 2}, 2)
+    net.operators.append(operator)
+    check(net, [net.newest(part, 1) for part in parts])
+
+
 @pytest.mark.parametrize("scales", [1, 3])
 def test_fully_connected_head(scales: int) -> None:
     net = NetworkBuilder(5, 6, 0.05, 1)

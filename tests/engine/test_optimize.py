@@ -20,8 +20,19 @@ from myowave.compiler.arithmetic import (
 from myowave.compiler.optimize import REWRITINGS
 from myowave.compiler.plan import Add, Conv, Lookup, Mul
 from myowave.compiler.reference import RELU, NetworkBuilder, reference_network
+from myowave.cortex import count_instructions
 from myowave.engine import NativeEngine
-from tests.engine.networks import random_input, random_network
+from tests.engine.networks import (
+    CI_SEEDS,
+    SEEDS,
+    awkward_network,
+    drawn_input,
+    drawn_network,
+    expected_output,
+    random_signal,
+    tails_network,
+)
+from tests.engine.test_cortex import needs_emulator
 
 Rng = np.random.Generator
 
@@ -66,11 +77,32 @@ def test_folded_requantization(shift: int) -> None:
     assert found > 10
 
 
+@pytest.mark.parametrize("shift", range(-31, 0))
+def test_folded_requantization_of_every_sum(shift: int) -> None:
+    """All sums of 18 bits, one after the other."""
+    rng = np.random.default_rng(-shift)
+    x = np.arange(-(2**17), 2**17, dtype=np.int64)
+    for mantissa in (2**30, 2**31 - 1, *rng.integers(2**30, 2**31, 3)):
+        multiplier = Multiplier(int(mantissa), shift)
+        zero_point = int(rng.choice([-128, 127, int(rng.integers(-128, 128))]))
+        short = folded(multiplier, zero_point, int(x[0]), int(x[-1]))
+        assert short is not None
+        high = (2 * x * short.mantissa + 2**31) >> 32
+        found = np.clip((short.offset - (x < 0) + high) >> short.shift, -128, 127)
+        # Multiplier.apply on an array.
+        y = (x * multiplier.mantissa + (1 << 30)) >> 31
+        rounded = np.sign(y) * ((2 * np.abs(y) + 2**-shift) >> (1 - shift))
+        np.testing.assert_array_equal(found, np.clip(rounded + zero_point, -128, 127))
+
+
 def test_folding_is_refused_where_it_would_overflow_or_round_once() -> None:
     half = Multiplier(2**30, 0)
     assert folded(half, 0, -5, 5) is None
     assert folded(Multiplier(2**31 - 1, -1), 0, -5, 2**30) is None
     assert folded(Multiplier(2**31 - 1, -24), 100, -(2**30), 2**30 - 1) is None
+    # Both ends wrap to 0, what is between does not.
+    assert [Multiplier(2**30, 30).apply(x) for x in (-4, 1, 4)] == [0, 2**29, 0]
+    assert folded(Multiplier(2**30, 30), 0, -4, 4) is None
     # The result is the zero point whatever the sum, so any shift will do.
     assert folded(Multiplier(2**31 - 1, -31), 100, -1000, 1000) == Requantization(0, 201, 1)
 
@@ -125,15 +157,6 @@ def test_reference_networks_have_short_forms_only() -> None:
                 assert step.linear is not None
 
 
-def test_random_networks_have_both_forms() -> None:
-    """What the parity tests stream covers the general forms too."""
-    plans = [load_plan(random_network(np.random.default_rng(seed))) for seed in range(60)]
-    steps = [step for plan in plans for step in plan.steps]
-    assert {step.folded for step in steps if isinstance(step, Conv)} == {False, True}
-    assert {step.folded for step in steps if isinstance(step, Mul)} >= {True}
-    assert sum(isinstance(step, Add) and step.linear is not None for step in steps) > 10
-
-
 def test_tables_in_a_row_become_one() -> None:
     net = NetworkBuilder(1, 3, 0.04, 0)
     weights = np.ones((2, 1, 3), np.int8)
@@ -180,22 +203,57 @@ def test_convolutions_of_one_vector_become_one() -> None:
     assert convs(optimize=False) - convs(optimize=True) == 2 * 9
 
 
+MADE_BY_HAND = [
+    gates_of_one_convolution(8),
+    gates_of_one_convolution(5),
+    reference_network("S"),
+    awkward_network(0),
+    tails_network(0),
+]
+
+
 @pytest.mark.parametrize("name", REWRITINGS)
-@pytest.mark.parametrize("seed", range(5))
-def test_each_rewriting_alone_changes_nothing(name: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    tflite = (
-        [
-            lambda: gates_of_one_convolution(8),
-            lambda: gates_of_one_convolution(5),
-            lambda: reference_network("S"),
-        ][seed]()
-        if seed < 3
-        else random_network(rng)
-    )
+@pytest.mark.parametrize("number", range(len(MADE_BY_HAND)))
+def test_each_rewriting_alone_changes_nothing(name: str, number: int) -> None:
+    tflite = MADE_BY_HAND[number]
     plain = NativeEngine(tflite, optimize=False)
-    x = random_input(rng, 400, plain.n_inputs)
+    x = random_signal(np.random.default_rng(number), 400, plain.n_inputs)
     np.testing.assert_array_equal(NativeEngine(tflite, optimize=[name]).run(x), plain.run(x))
+
+
+# `test_parity.py` has all rewritings together and none, for more networks.
+@pytest.mark.parametrize("name", REWRITINGS)
+@pytest.mark.parametrize("seed", SEEDS[7::40])
+def test_each_rewriting_alone_and_all_others_on_drawn_networks(name: str, seed: int) -> None:
+    tflite, x = drawn_network(seed), drawn_input(seed)
+    others = [other for other in REWRITINGS if other != name]
+    for chosen in ([name], others):
+        engine = NativeEngine(tflite, optimize=chosen)
+        found = engine.run(x)[engine.receptive_field - 1 :]
+        np.testing.assert_array_equal(found, expected_output(seed), err_msg=str(chosen))
+
+
+@pytest.mark.parametrize("name", REWRITINGS)
+def test_each_rewriting_happens_on_drawn_networks(name: str) -> None:
+    changed = 0
+    for seed in CI_SEEDS[7::20]:
+        plain = load_plan(drawn_network(seed), optimize=False)
+        one = load_plan(drawn_network(seed), optimize=[name])
+        changed += str(plain) != str(one)
+    assert changed >= 3
+
+
+@needs_emulator
+@pytest.mark.parametrize("name", REWRITINGS)
+def test_each_rewriting_brings_something(name: str) -> None:
+    """Without it, all others in place, R takes more instructions or more memory."""
+    tflite = reference_network("R")
+    others = [other for other in REWRITINGS if other != name]
+    if load_plan(tflite, optimize=others).state_bytes > load_plan(tflite).state_bytes:
+        return
+    counts = np.random.default_rng(0).integers(-(2**15), 2**15, (64, 6)).astype(np.int16)
+    without = count_instructions(tflite, "cortex-m4", counts, optimize=others)
+    assert without > count_instructions(tflite, "cortex-m4", counts)
 
 
 def test_quantize_multiplier_gives_what_folding_expects() -> None:

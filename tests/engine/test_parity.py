@@ -1,6 +1,9 @@
-"""The streaming engine equals tflite-micro to the bit, for networks and inputs drawn at random."""
+"""The streaming engine equals tflite-micro to the bit, for networks and inputs drawn at random.
 
-import os
+How many networks, and how to draw more: `networks.py`.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,37 +12,83 @@ from myowave.compiler import load_plan
 from myowave.compiler.reference import reference_network
 from myowave.engine import NativeEngine
 from myowave.tflm import run_tflm
-from tests.engine.networks import awkward_network, random_input, random_network
+from tests.engine.networks import (
+    SEEDS,
+    awkward_network,
+    drawn_input,
+    drawn_network,
+    expected_output,
+    random_input,
+    random_signal,
+    tails_network,
+)
 
-# A longer hunt: MYOWAVE_NETWORKS=5000 pytest tests/engine/test_parity.py
-NETWORKS = int(os.environ.get("MYOWAVE_NETWORKS", "60"))
+BLOCKS = (1, 2, 3, 7, 8, 9, 63, 64, 1000)
 
 
 def assert_parity(tflite: bytes, x: np.ndarray, *, optimize: bool = True) -> None:
     engine = NativeEngine(tflite, optimize=optimize)
-    expected = run_tflm(tflite, x)
-    found = engine.run(x)
     first = engine.receptive_field - 1
     assert len(x) > first
-    wrong = np.argwhere(expected[first:] != found[first:])
-    assert len(wrong) == 0, f"{len(wrong)} mismatches, first at sample {first + wrong[0][0]}"
+    assert_same(engine.run(x)[first:], run_tflm(tflite, x)[first:])
 
 
-@pytest.mark.parametrize("seed", range(NETWORKS))
+def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
+    wrong = np.argwhere(expected != found)
+    assert len(wrong) == 0, f"{len(wrong)} mismatches, first at {wrong[0]} after the warm-up"
+
+
+def one_by_one(engine: NativeEngine, x: np.ndarray) -> np.ndarray:
+    return np.array([engine.step(row) for row in x])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_random_network(seed: int) -> None:
+    """Sample by sample, then in blocks."""
+    engine = NativeEngine(drawn_network(seed))
+    x, first = drawn_input(seed), engine.receptive_field - 1
+    single = one_by_one(engine, x)
+    assert_same(single[first:], expected_output(seed))
+    engine.reset()
+    np.testing.assert_array_equal(engine.run(x), single)
+
+
+@pytest.mark.parametrize("seed", SEEDS[::12])
+def test_blocks_of_any_size(seed: int) -> None:
+    engine = NativeEngine(drawn_network(seed))
+    x = np.concatenate([drawn_input(seed)] * (1 + max(BLOCKS) // len(drawn_input(seed))))
+    expected = one_by_one(engine, x)
+    for size in BLOCKS:
+        engine.reset()
+        parts = [engine.run(x[start : start + size]) for start in range(0, len(x), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), expected, err_msg=f"blocks of {size}")
+    # Blocks and single samples share one past.
+    engine.reset()
     rng = np.random.default_rng(seed)
-    tflite = random_network(rng)
-    plan = load_plan(tflite)
-    x = np.vstack([random_input(rng, 150, plan.n_inputs) for _ in range(4)])
-    assert_parity(tflite, x)
+    cuts = np.sort(rng.integers(0, len(x) + 1, 20))
+    parts = [
+        one_by_one(engine, part).reshape(-1, engine.n_outputs) if i % 3 == 0 else engine.run(part)
+        for i, part in enumerate(np.split(x, cuts))
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), expected, err_msg="blocks of any size")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", SEEDS[5::12])
+def test_general_forms_and_portable_kernels(seed: int) -> None:
+    """What the short forms and this machine's kernels are compared with, against the oracle too."""
+    x, expected = drawn_input(seed), expected_output(seed)
+    for options in ({"optimize": False}, {"portable": True}, {"optimize": False, "portable": True}):
+        engine = NativeEngine(drawn_network(seed), **options)
+        assert_same(engine.run(x)[engine.receptive_field - 1 :], expected)
+
+
+@pytest.mark.parametrize("make", [awkward_network, tails_network])
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("optimize", [True, False])
-def test_awkward_network(seed: int, optimize: bool) -> None:
-    rng = np.random.default_rng(seed)
-    x = np.vstack([random_input(rng, 150, 3) for _ in range(4)])
-    assert_parity(awkward_network(seed), x, optimize=optimize)
+def test_network_made_by_hand(make: Callable[[int], bytes], seed: int, optimize: bool) -> None:
+    tflite = make(seed)
+    x = random_signal(np.random.default_rng(seed), 500, load_plan(tflite).n_inputs)
+    assert_parity(tflite, x, optimize=optimize)
 
 
 @pytest.mark.parametrize("name", ["R", "S", "M"])
@@ -49,41 +98,12 @@ def test_reference_network(name: str) -> None:
     assert_parity(reference_network(name), x)
 
 
-def test_random_networks_differ_in_every_way_promised() -> None:
-    plans = [load_plan(random_network(np.random.default_rng(seed))) for seed in range(60)]
-    assert {plan.n_outputs for plan in plans} >= {1, 2, 3, 4}
-    assert any(plan.window > plan.receptive_field for plan in plans)
-    kinds = {type(step).__name__ for plan in plans for step in plan.steps}
-    assert kinds == {"Taps", "Conv", "Add", "Mul", "Lookup", "Copy"}
-
-
-@pytest.mark.parametrize("seed", range(0, 24, 2))
-def test_plan_optimization_changes_nothing(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    tflite = random_network(rng)
-    x = random_input(rng, 400, load_plan(tflite).n_inputs)
-    plain = NativeEngine(tflite, optimize=False)
-    assert len(plain.plan.steps) >= len(load_plan(tflite).steps)
-    np.testing.assert_array_equal(plain.run(x), NativeEngine(tflite).run(x))
-
-
-@pytest.mark.parametrize("seed", range(1, 24, 4))
-def test_portable_kernels_give_the_same(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    tflite = random_network(rng)
-    x = random_input(rng, 400, load_plan(tflite).n_inputs)
-    own = NativeEngine(tflite).run(x)
-    for optimize in (True, False):
-        portable = NativeEngine(tflite, optimize=optimize, portable=True)
-        np.testing.assert_array_equal(portable.run(x), own)
-
-
 def test_samples_one_by_one_equal_many_at_once() -> None:
     rng = np.random.default_rng(3)
     tflite = reference_network("S")
     x = random_input(rng, 500, 6)
     many, one = NativeEngine(tflite), NativeEngine(tflite)
-    np.testing.assert_array_equal(many.run(x), np.array([one.step(row) for row in x]))
+    np.testing.assert_array_equal(many.run(x), one_by_one(one, x))
 
 
 def test_reset_forgets_and_engines_do_not_share() -> None:

@@ -19,14 +19,18 @@ CHANNEL_SCALE = (20.0,) * 3 + (5.0,) * 3
 
 def write_model(folder: Path, network: str = "R", imu: Imu = IMU) -> Path:
     """Write a model directory for a reference network and return it."""
-    tflite = reference_network(network)
+    return write_network(folder, reference_network(network), f"reference {network}", imu)
+
+
+def write_network(folder: Path, tflite: bytes, name: str, imu: Imu = IMU) -> Path:
+    """Write a model directory for a network of six inputs and return it."""
     plan = load_plan(tflite)
     scaling = input_scaling(
         imu, np.array(CHANNEL_SCALE), plan.input_scale.scale, plan.input_scale.zero_point
     )
     output = plan.output_scales[0]
     card = ModelCard(
-        name=f"reference {network}",
+        name=name,
         note="random weights",
         channel_scale=CHANNEL_SCALE,
         imu=imu.name,

@@ -16,6 +16,7 @@ import bench_cores
 import bench_laptop
 import bench_plot
 from myowave.compiler import load_plan
+from myowave.compiler.optimize import REWRITINGS
 from myowave.compiler.plan import Conv
 from myowave.compiler.reference import REFERENCES, reference_network
 from myowave.cortex import CORES, Measurement
@@ -129,7 +130,7 @@ def test_no_picture_without_figures(content: str | None, tmp_path: Path) -> None
 def test_unknown_section_is_refused() -> None:
     done = run("bench.py", "nonsense")
     assert done.returncode == 2
-    assert "unknown section 'nonsense', expected one of cores, native" in done.stderr
+    assert "unknown section 'nonsense', expected one of cores, rewritings" in done.stderr
 
 
 def test_tensorflow_is_timed_on_the_shape_of_the_reference_network() -> None:
@@ -156,3 +157,13 @@ def plot(*words: object) -> subprocess.CompletedProcess[str]:
 def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPOSITORY / "tools" / script), *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_rewriting_has_a_line_and_none_makes_it_worse() -> None:
+    rows = bench_cores.measure_rewritings(["cortex-m4"], samples=64)
+    assert [row["rewritings"][-1:] for row in rows] == [[], *([name] for name in REWRITINGS)]
+    counts = [row["instructions_per_sample"]["cortex-m4"] for row in rows]
+    assert counts == sorted(counts, reverse=True)
+    assert rows[-1]["state_bytes"] < rows[-2]["state_bytes"] < rows[0]["state_bytes"]
+    table = bench_cores.rewritings_table(rows)
+    assert table.row_count == len(REWRITINGS) + 1

@@ -271,13 +271,13 @@ static const mw_taps taps_rows[6] = {
 };
 
 static const mw_conv conv_rows[7] = {
-  {weights_0, rows_1, MW_COLUMNS(3U), 1},
-  {weights_2, rows_3, MW_COLUMNS(24U), 1},
-  {weights_4, rows_5, MW_COLUMNS(24U), 1},
-  {weights_6, rows_7, MW_COLUMNS(24U), 1},
-  {weights_8, rows_9, MW_COLUMNS(24U), 1},
-  {weights_10, rows_11, MW_COLUMNS(24U), 1},
-  {weights_12, rows_13, MW_COLUMNS(8U), 1},
+  {weights_0, rows_1, MW_COLUMNS(3U), 1, 1},
+  {weights_2, rows_3, MW_COLUMNS(24U), 1, 1},
+  {weights_4, rows_5, MW_COLUMNS(24U), 1, 1},
+  {weights_6, rows_7, MW_COLUMNS(24U), 1, 1},
+  {weights_8, rows_9, MW_COLUMNS(24U), 1, 1},
+  {weights_10, rows_11, MW_COLUMNS(24U), 1, 1},
+  {weights_12, rows_13, MW_COLUMNS(8U), 1, 0},
 };
 
 const mw_model mw_model_data = {

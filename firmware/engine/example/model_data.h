@@ -13,6 +13,12 @@
 #define MW_MODEL_STATE_BYTES MW_MODEL_BLOCK_STATE_BYTES(1U)
 #define MW_MODEL_MACS 1000
 
+/* real = (q - zero point) * scale, for the caller; nothing in the engine computes with it. */
+#define MW_MODEL_INPUT_SCALE 7.812500000e-03F
+#define MW_MODEL_INPUT_ZERO_POINT (0)
+#define MW_MODEL_OUTPUT_SCALES {3.906250000e-03F, 3.906250000e-03F}
+#define MW_MODEL_OUTPUT_ZERO_POINTS {-128, -128}
+
 #ifdef __cplusplus
 extern "C" {
 #endif

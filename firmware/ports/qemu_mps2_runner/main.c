@@ -3,7 +3,8 @@
  * Reads input.bin, writes output.bin and ticks.bin (uint64_t timer ticks spent in the engine, little
  * endian) in the emulator's working directory. input.bin holds int8 network inputs, or int16 raw
  * counts when MW_RUNNER_COUNTS is defined; these go through mw_scale_input() inside the timed part.
- * Under `-icount shift=0` an instruction takes 1 ns, so ticks are instructions. */
+ * Under `-icount shift=0` an instruction takes 1 ns, so ticks are instructions. With MW_RUNNER_BLOCK
+ * defined, mw_engine_step_block() takes that many int8 samples a pass. */
 #include "handlers.h"
 #include "model_data.h"
 #include "semihost.h"
@@ -24,7 +25,10 @@ static const mw_input_scaling SCALING = {multipliers, MW_MODEL_INPUTS, 15U, 0};
 typedef int8_t sample;
 #endif
 
-static uint32_t state[MW_MODEL_STATE_BYTES / sizeof(uint32_t)];
+#ifndef MW_RUNNER_BLOCK
+#define MW_RUNNER_BLOCK 1U
+#endif
+static uint32_t state[MW_MODEL_BLOCK_STATE_BYTES(MW_RUNNER_BLOCK) / sizeof(uint32_t)];
 static sample input[CHUNK][MW_MODEL_INPUTS];
 static int8_t output[CHUNK][MW_MODEL_OUTPUTS];
 
@@ -54,6 +58,12 @@ static uint32_t timer_ticks(void) {
 }
 
 static void run(mw_engine *engine, size_t samples) {
+#if !defined(MW_RUNNER_COUNTS)
+    if (MW_RUNNER_BLOCK > 1U) {
+        mw_engine_step_block(engine, input[0], output[0], samples);
+        return;
+    }
+#endif
     for (size_t i = 0; i < samples; ++i) {
 #ifdef MW_RUNNER_COUNTS
         int8_t scaled[MW_MODEL_INPUTS];
@@ -67,7 +77,8 @@ static void run(mw_engine *engine, size_t samples) {
 
 int main(void) {
     mw_engine engine;
-    if (mw_engine_init(&engine, &mw_model_data, state, sizeof state) != MW_OK) {
+    if (mw_engine_init_block(&engine, &mw_model_data, state, sizeof state, MW_RUNNER_BLOCK) !=
+        MW_OK) {
         semihost_exit(1);
     }
     const int32_t source = semihost_open("input.bin", SEMIHOST_READ);

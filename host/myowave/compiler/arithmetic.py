@@ -315,7 +315,8 @@ def folded(
     lowest, highest : int
         Bounds of x.
     """
-    if multiplier.apply(lowest) == 0 == multiplier.apply(highest):
+    # Shifts to the left wrap: what follows is only true without.
+    if multiplier.shift <= 0 and multiplier.apply(lowest) == 0 == multiplier.apply(highest):
         # Large shifts, whose offset would not fit. The function is monotonic: 0 everywhere.
         return Requantization(0, 2 * zero_point + 1, 1)
     if multiplier.shift > -1:

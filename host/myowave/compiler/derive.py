@@ -29,7 +29,6 @@ from myowave.compiler.plan import (
     Taps,
     TensorScale,
     View,
-    placed,
 )
 from myowave.errors import UnsupportedModelError
 
@@ -143,7 +142,7 @@ def derive(
     derivation = _Deriver(graph)
     plan = derivation.run(hashlib.sha256(tflite).hexdigest())
     plan = without_dead_steps(plan)
-    plan = placed(optimized(plan, optimize))
+    plan = optimized(plan, optimize)
     _check_state(plan, STATE_BYTES_MAX if state_limit_bytes is None else state_limit_bytes)
     return Derivation(graph, derivation.sequences, plan)
 
@@ -248,9 +247,10 @@ class _Deriver:
     def take_input(self) -> int:
         """Register the graph's input; return the window's length in samples."""
         if len(self.graph.inputs) != 1:
+            names = ", ".join(f"'{self.graph.tensors[i].name}'" for i in self.graph.inputs[:2])
             raise UnsupportedModelError(
-                f"{len(self.graph.inputs)} input tensors, expected one of shape "
-                "(1, window, channels): give all channels as one input"
+                f"{len(self.graph.inputs)} input tensors ({names or 'none'}), expected one of "
+                "shape (1, window, channels): give all channels as one input"
             )
         index = self.graph.inputs[0]
         tensor = self.graph.tensors[index]
@@ -396,10 +396,9 @@ class _Deriver:
         """Register what output `position` is, after checking that the file's shape agrees."""
         index = operator.outputs[position]
         tensor = self.graph.tensors[index]
-        shape = [1] * len(tensor.shape)
-        if len(shape) > sequence.time_axis and len(shape) > 1:
-            shape[sequence.time_axis] = sequence.length
-            shape[-1] = sequence.channels
+        shape = [1] * max(len(tensor.shape), sequence.time_axis + 2)
+        shape[sequence.time_axis] = sequence.length
+        shape[-1] = sequence.channels
         if tuple(shape) != tensor.shape:
             raise self.refuse(
                 operator,
@@ -444,7 +443,7 @@ class _Deriver:
             raise self.refuse(
                 operator,
                 f"filter for {channels} channels on an input of {source.channels}: "
-                "grouped convolutions are not supported",
+                "grouped convolutions are not supported, use one group",
             )
         along_time = source.time_axis
         across = 3 - along_time

@@ -171,6 +171,8 @@ extern const mw_info mw_model_info;
 
 
 def _header(plan: Plan, info: str) -> str:
+    scales = ", ".join(_c_float(scale.scale) for scale in plan.output_scales)
+    zero_points = ", ".join(str(scale.zero_point) for scale in plan.output_scales)
     return f"""/* Written by `myowave compile`; do not edit. Network {plan.sha256[:16]}. */
 #ifndef MW_MODEL_DATA_H
 #define MW_MODEL_DATA_H
@@ -185,6 +187,12 @@ def _header(plan: Plan, info: str) -> str:
   MW_STATE_BYTES({plan.n_lines}U, {plan.scratch_values}U, {plan.line_bytes}U, block)
 #define MW_MODEL_STATE_BYTES MW_MODEL_BLOCK_STATE_BYTES(1U)
 #define MW_MODEL_MACS {plan.macs}
+
+/* real = (q - zero point) * scale, for the caller; nothing in the engine computes with it. */
+#define MW_MODEL_INPUT_SCALE {_c_float(plan.input_scale.scale)}
+#define MW_MODEL_INPUT_ZERO_POINT ({plan.input_scale.zero_point})
+#define MW_MODEL_OUTPUT_SCALES {{{scales}}}
+#define MW_MODEL_OUTPUT_ZERO_POINTS {{{zero_points}}}
 
 #ifdef __cplusplus
 extern "C" {{
@@ -349,7 +357,8 @@ def _conv_row(tables: _Tables, step: Conv, lead: int) -> str:
         blocks.append(f"{{{arrays}, tables[{table}] + {-INT8_MIN}}}")
     tables.add_rows(step.bias, scales, step.folded)
     name = tables.structures("mw_rows", "rows", blocks)
-    return f"{{{weights}, {name}, MW_COLUMNS({lead + columns}U), {int(step.folded)}}}"
+    plain = all(table in (None, IDENTITY) for table in step.tables)
+    return f"{{{weights}, {name}, MW_COLUMNS({lead + columns}U), {int(step.folded)}, {int(plain)}}}"
 
 
 def _scale(
@@ -412,6 +421,11 @@ def _assemble(plan: Plan, tables: _Tables) -> str:
 def _c_int(number: int) -> str:
     """Return an int32_t as C; INT32_MIN has no literal of its own."""
     return str(number) if number != -(2**31) else "(-2147483647 - 1)"
+
+
+def _c_float(number: float) -> str:
+    """Return a float as C, exactly."""
+    return f"{np.float32(number):.9e}F"
 
 
 def _wrapped(numbers: Iterable[int]) -> str:
@@ -492,7 +506,7 @@ const mw_info mw_model_info = {{
           .shift = {int(entry("input_shift"))}U,
           .zero_point = {plan.input_scale.zero_point},
       }},
-  .output_scale = {np.float32(scale):.9e}F,
+  .output_scale = {_c_float(scale)},
   .output_zero_point = {zero_point},
   .n_muscles = {len(muscles)}U,
   .rate_hz = {int(entry("rate_hz"))}U,

@@ -19,6 +19,7 @@ from myowave.errors import ModelError, UnsupportedModelError
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
+BUILTIN_CODE_SLOT = 10  # of OperatorCode's vtable
 # Limits that no network for a microcontroller comes near. They bound the time and memory that a
 # file, however corrupt or malicious, can cost.
 FILE_BYTES_MAX = 16 << 20
@@ -297,8 +298,10 @@ class _Reader:
     def read_code(self, code: tflite.OperatorCode, index: int) -> tuple[str, int]:
         """Return an operator's name and version."""
         self.where = f"operator code {index}"
-        # Old files hold the operator in the deprecated 8-bit field only.
-        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        # Old files hold the operator in the deprecated 8-bit field only; TFLite takes the larger of
+        # the two. BuiltinCode() gives the deprecated one instead of any number below 127.
+        field = code._tab.GetSlot(BUILTIN_CODE_SLOT, 0, flatbuffers.number_types.Int32Flags)
+        number = max(field, code.DeprecatedBuiltinCode())
         name = _OPERATOR_NAMES.get(number, f"operator number {number}")
         if name == "CUSTOM":
             name = f"CUSTOM {self.text(code.CustomCode(), 'without a name')}"

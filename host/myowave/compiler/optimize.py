@@ -1,4 +1,4 @@
-"""Rewritings of a plan that make it faster and change no integer.
+"""Rewritings of a plan that make it faster or smaller and change no integer.
 
 Each has a name in `REWRITINGS`, by which `load_plan(..., optimize=["tables", ...])` takes it alone.
 """
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from myowave.compiler import arithmetic
-from myowave.compiler.plan import BLOCK, Add, Conv, Lookup, Mul, Plan, Step, View
+from myowave.compiler.plan import BLOCK, Add, Conv, Lookup, Mul, Plan, Step, View, placed
 
 AnyStep = TypeVar("AnyStep", bound=Step)
 
@@ -197,15 +197,16 @@ REWRITINGS: dict[str, Callable[[Plan], Plan]] = {
     "fold": fold_requantization,
     "merge": merge_convs,
     "sums": linear_sums,
+    "reuse": placed,
 }
 Optimize = bool | Collection[str]
 """All rewritings, none, or those named."""
 
 
 def optimized(plan: Plan, which: Optimize = True) -> Plan:
-    """Apply the rewritings asked for."""
+    """Apply the rewritings asked for; the plan is placed in the end."""
     names = (REWRITINGS if which else ()) if isinstance(which, bool) else which
     for name, rewrite in REWRITINGS.items():
         if name in names:
             plan = rewrite(plan)
-    return plan
+    return plan if plan.offsets else placed(plan, reuse=False)

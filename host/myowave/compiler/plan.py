@@ -311,12 +311,12 @@ def in_blocks(values: int, block: int = BLOCK) -> int:
     return -(-values // block) * block
 
 
-def placed(plan: Plan) -> Plan:
+def placed(plan: Plan, *, reuse: bool = True) -> Plan:
     """Give every scratch vector an offset; vectors whose lifetimes do not meet share memory.
 
     First fit in order of first use. A vector lives from the step that writes it (or the start, for
     the input) to the last step that reads it (or the end, for the output), both included: no step
-    overwrites what it reads.
+    overwrites what it reads. Without `reuse` every vector lives to the end.
 
     Raises
     ------
@@ -333,7 +333,8 @@ def placed(plan: Plan) -> Plan:
     offsets = [0] * len(plan.vectors)
     alive: list[tuple[int, int, int]] = []  # (offset, end, last use)
     for vector in sorted(first, key=lambda vector: (first[vector], vector)):
-        alive = [entry for entry in alive if entry[2] >= first[vector]]
+        if reuse:
+            alive = [entry for entry in alive if entry[2] >= first[vector]]
         width = in_blocks(plan.vectors[vector])
         offset = 0
         for begin, end, _ in sorted(alive):
@@ -341,9 +342,10 @@ def placed(plan: Plan) -> Plan:
                 break
             offset = max(offset, end)
         if offset + width + BLOCK > OFFSET_MAX:
+            name = plan.steps[first[vector]].name if first[vector] >= 0 else plan.input_scale.name
             raise UnsupportedModelError(
-                f"the vectors of one sample need {offset + width} values, at most {OFFSET_MAX}: "
-                "use fewer channels"
+                f"the vectors of one sample up to tensor '{name}' need {offset + width} values, at "
+                f"most {OFFSET_MAX}: use fewer channels"
             )
         offsets[vector] = offset
         alive.append((offset, offset + width, last[vector]))

@@ -13,9 +13,12 @@ ORDER = 80
 
 HELP = """Measure what a network costs a Cortex-M: instructions a sample, RAM, flash.
 
-Instructions are counted by the emulator (QEMU, `-icount shift=0`) and include input scaling; sizes
-come from the compiled objects. MODEL_DIR is a model directory or a `.tflite` file; `--reference R`
-(or S, M) measures a reference network with fixed random weights in its place.
+Instructions are counted by the emulator (QEMU, `-icount shift=0`) and include input scaling; they
+are not cycles. Sizes come from the compiled objects. `--core native` times the engine on this
+machine instead, on one core and over many samples a call.
+
+MODEL_DIR is a model directory or a `.tflite` file; `--reference R` (or S, M) measures a reference
+network with fixed random weights in its place.
 
 Example: `myowave bench --reference R --core cortex-m4 --json bench.json`
 """
@@ -60,27 +63,28 @@ def bench_command(
         raise type(error)(f"{name}: {error}") from error
     if core == "native":
         speed = measure_native(tflite)
+        ns_per_sample = 1e9 / speed.samples_per_second
         console.print(f"{name} on this machine, one core")
+        console.print(f"  ns a sample            {ns_per_sample:>10.0f}")
         console.print(f"  samples a second       {speed.samples_per_second:>10.0f}")
         console.print(f"  times real time        {speed.times_real_time:>10.0f}  (1 kHz)")
         console.print(f"  MACs a sample          {speed.macs_per_sample:>10}")
         if json_file is not None:
             # The counts of an emulated core have no meaning here; their keys stay.
             none = dict.fromkeys(("instructions_per_sample", "ram_bytes", "flash_bytes"))
-            write_json(json_file, {"model": name, "core": core, **none, **asdict(speed)})
+            figures = {"ns_per_sample": ns_per_sample, **asdict(speed)}
+            write_json(json_file, {"model": name, "core": core, **none, **figures})
         return
-    figures = measure(tflite, core, card=card)
-    per_mac = figures.instructions_per_sample / max(figures.macs_per_sample, 1)
+    cost = measure(tflite, core, card=card)
+    per_mac = cost.instructions_per_sample / max(cost.macs_per_sample, 1)
     console.print(f"{name} on {core} (emulated)")
-    console.print(f"  instructions a sample  {figures.instructions_per_sample:>10.0f}")
-    console.print(f"  MACs a sample          {figures.macs_per_sample:>10}")
+    console.print(f"  instructions a sample  {cost.instructions_per_sample:>10.0f}")
+    console.print(f"  MACs a sample          {cost.macs_per_sample:>10}")
     console.print(f"  instructions a MAC     {per_mac:>10.2f}")
+    console.print(f"  RAM bytes              {cost.ram_bytes:>10}  (stack {cost.stack_bytes})")
     console.print(
-        f"  RAM bytes              {figures.ram_bytes:>10}  (stack {figures.stack_bytes})"
-    )
-    console.print(
-        f"  flash bytes            {figures.flash_bytes:>10}  "
-        f"(code {figures.code_bytes}, model {figures.model_bytes})"
+        f"  flash bytes            {cost.flash_bytes:>10}  "
+        f"(code {cost.code_bytes}, model {cost.model_bytes})"
     )
     if json_file is not None:
-        write_json(json_file, {"model": name, **asdict(figures)})
+        write_json(json_file, {"model": name, **asdict(cost)})

@@ -11,10 +11,12 @@ ORDER = 120
 
 HELP = """Build the firmware with a model, put it on a board, and wait until the board says so.
 
-A real board is looked for by its USB ids or its bootloader's drive and flashed by its own way; what
-will be done is printed first, and `--dry-run` does no more. An emulated board is booted once and
-answers with its identity; nothing stays behind but the image, which `myowave virtual` then runs at
-once. The SHA-256 in the identity frame must be the model's.
+A model that does not fit the board, as `myowave fit` judges it, is refused before anything is
+flashed, with exit code 1; `--force` goes on. A real board is looked for by its USB ids or its
+bootloader's drive and flashed by its own way; what will be done is printed first, and `--dry-run`
+does no more. An emulated board is booted once and answers with its identity; nothing stays behind
+but the image, which `myowave virtual` then runs at once. The SHA-256 in the identity frame must be
+the model's.
 
 Example: `myowave flash cortex_m4 --model models/sim_biceps`,
 `myowave flash xiao_nrf52840_sense_usb --dry-run`
@@ -33,6 +35,7 @@ def flash_command(
         Path | None,
         typer.Option(metavar="DIR", help="Model. [default: $MYOWAVE_MODEL or the demo's]"),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also a model that does not fit.")] = False,
     port: Annotated[
         str | None, typer.Option(metavar="PORT", help="Serial port of a real board.")
     ] = None,
@@ -47,7 +50,7 @@ def flash_command(
     from myowave.cli.real_boards import flash_real_board
     from myowave.errors import ConfigError
     from myowave.firmware import boards, build_firmware, default_model
-    from myowave.flashing import flash_emulated
+    from myowave.flashing import flash_emulated, verdict_for
     from myowave.upload.table import uploads
 
     virtual = {name: board for name, board in boards().items() if board.is_virtual}
@@ -61,6 +64,14 @@ def flash_command(
             f"board '{name}' is emulated: --port, --drive, --dry-run are for real ones"
         )
     model = model or default_model()
+    with console.status(f"does the model fit {target.title}?"):
+        verdict = verdict_for(name, model)
+    if verdict.refuses and not force:
+        console.print(f"{model} does not fit {name}, nothing was flashed: {verdict.reason}")
+        console.print("--force flashes it all the same")
+        raise typer.Exit(1)
+    if verdict.reason:
+        console.print(f"{name}: {verdict.reason}")
     if name in uploads():
         identity = flash_real_board(uploads()[name], model, port=port, drive=drive, dry_run=dry_run)
         if identity is None:

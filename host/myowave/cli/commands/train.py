@@ -78,6 +78,7 @@ def train_command(
 
         result = train(loaded, output, config, show, tell)
     _print(result)
+    _print_fit(result.folder)
     if json_file is not None:
         write_json(
             json_file,
@@ -104,3 +105,19 @@ def _print(result: "TrainingResult") -> None:
         f"{result.card.metrics['verified_windows']} windows equal on tflite-micro\n"
         f"{result.folder}: model and {REPORT_FILE}"
     )
+
+
+def _print_fit(folder: Path) -> None:
+    """Print which boards the model fits, or in one line why that is not known."""
+    from myowave.cli.verdicts import print_verdicts
+    from myowave.errors import ToolError
+    from myowave.fit import fit_model
+
+    try:
+        with console.status("measuring") as status:
+            fit = fit_model(folder, progress=status.update)
+    except ToolError as error:
+        console.print(f"fit not judged: {error}")
+        return
+    print_verdicts(fit)
+    console.print(f"estimates: 'myowave fit {folder}' says how they are made")
