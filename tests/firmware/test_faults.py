@@ -5,6 +5,7 @@ More random runs: `MYOWAVE_FAULT_SEEDS=100 pytest tests/firmware/test_faults.py`
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from myowave.engine import NativeEngine
 from myowave.firmware import board_by_name, build_firmware
 from myowave.link import Statistics
 from myowave.model_card import load_model_dir
+from myowave.wire import DEFINITION
 from tests.drivers.simulated import ROWS_PER_MS, START_S, Run, Script, noisy_movement, run
 
 SEEDS = range(int(os.environ.get("MYOWAVE_FAULT_SEEDS", "4")))
@@ -24,6 +26,7 @@ TIMER = ("--timer",)  # the sample clock is the board's own timer, not the IMU's
 CLOCKS = pytest.mark.parametrize("clock", [TIMER, ()], ids=["timer", "data-ready"])
 ROWS = 50_000
 FAULT_S = START_S + 1.00012  # in the middle of a burst, by the timer
+SAMPLES = ("counts", "predictions", "tick", "time_us")  # of a Run
 Fault = tuple[float, str]
 
 
@@ -223,6 +226,43 @@ def test_an_imu_that_comes_late_is_found_without_a_reboot(image, tmp_path):
         assert [f["status"] for f in found.frames if f.name == "acknowledge"] == [6, 0, 0]
         assert [text for text in found.texts if "no IMU answers" in text] == found.texts
         assert counters(found).processed == pytest.approx(1000, abs=1)
+
+
+@CLOCKS
+def test_a_stuck_main_loop_is_reset_by_the_watchdog(image, model, tmp_path, clock):
+    """Sampling ends, the board says why, and a host that starts it again has all from there on."""
+    script = Script()
+    for at_s in (START_S, START_S + 5.0):
+        script.send(at_s - 0.1, "set_raw", on=1)
+        script.send(at_s, "start")
+    script.add(FAULT_S, "stall 3000000")
+    script.send(START_S + 8.0005, "stop")
+    script.add(START_S + 9.0, "end")
+    found = run(image, tmp_path, noisy_movement(ROWS), script, *clock)
+    identities = [frame for frame in found.frames if frame.name == "identity"]
+    cause = [frame["reset_cause"] for frame in identities]
+    names = DEFINITION.reset_cause
+    reset = cause.index(names["watchdog"])
+    assert set(cause[:reset]) == {names["power_on"]}
+    assert set(cause[reset:]) == {names["watchdog"]}
+    assert (identities[-1]["self_test_run"], identities[-1]["self_test_failed"]) == (15, 0)
+    # What the queue and the line held is lost; before and after no sample is.
+    first = int(np.flatnonzero(found.tick == 0)[1])
+    assert 900 <= first <= 1000
+    before, after = found.tick[:first], found.tick[first:]
+    assert np.array_equal(before, np.arange(first))
+    assert np.array_equal(after, np.arange(len(after)))
+    assert len(after) == counters(found).processed == 3000
+    assert counters(found).faults() == {}
+    for rows in (slice(0, first), slice(first, None)):
+        part = replace(
+            found,
+            **{name: getattr(found, name)[rows] for name in SAMPLES},
+        )
+        assert is_true(part).all()
+        card, tflite = load_model_dir(model)
+        wanted = NativeEngine(tflite).run(card.input_scaling().apply(part.counts))
+        assert np.array_equal(part.predictions, wanted)
 
 
 # ---- random faults -------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ What labwired 0.25 does otherwise than the chip, and what is done about it:
 - UARTE never raises its interrupt, and receives only when one of its registers is written. The port
   serves the line in each round of its main loop too; `run` writes a register that is of no account.
 - Pull-up resistors do not raise a line: SDA and SCL are inputs that a test sets.
+- Its watchdog times out early, once, and never resets; RESETREAS cannot be set. A test has either's
+  registers as plain memory instead.
 - Without a bootloader the image of a board that has one is not at 0: flash begins where it does.
 """
 
 import json
 import os
+import re
 from collections import deque
 from collections.abc import Callable
 from importlib import import_module, resources
@@ -32,6 +35,7 @@ SLICE = "4ms"
 PARTS = Path(__file__).with_name("parts")
 CHANNELS = ("ax", "ay", "az", "gx", "gy", "gz")
 _UARTE_ERRORSRC = 0x40002480
+_BRANCH_TO_SELF = b"\xfe\xe7"
 
 
 def build_image(board: str, model: Path) -> Path:
@@ -62,14 +66,24 @@ class Simulated:
         The IMU, a file in `parts`; None when there is none.
     address : int
         Its address on the bus.
+    plain : tuple of str
+        Peripherals of labwired's `nrf52840.yaml` whose registers only hold what is written.
     """
 
     def __init__(
-        self, image: Path, board: str, folder: Path, part: str | None, address: int
+        self,
+        image: Path,
+        board: str,
+        folder: Path,
+        part: str | None,
+        address: int,
+        *,
+        plain: tuple[str, ...] = (),
     ) -> None:
         defines = _defines(board)
+        _write_chip(folder, defines, plain)
         system = folder / "system.yaml"
-        system.write_text(_system(board, folder, defines, part, address), encoding="utf-8")
+        system.write_text(_system(board, defines, part, address), encoding="utf-8")
         # By name: it has no types, and may not be installed.
         self.sim: Any = import_module("labwired").Sim(image, system=system)
         self.frames: list[Frame] = []
@@ -128,6 +142,15 @@ class Simulated:
         self.sim.send_bytes(b"\0" + encode_frame(name, self._sequence, **fields))
         self._sequence += 1
 
+    def hung_in(self, image: Path, function: str, folder: Path) -> Path:
+        """Return a copy of the image in which a function is an endless loop."""
+        code = bytes(self.sim.read_memory(self.sim.symbol(function) & ~1, 64))
+        whole = image.read_bytes()
+        assert whole.count(code) == 1
+        hung = folder / "hung.elf"
+        hung.write_bytes(whole.replace(code, _BRANCH_TO_SELF + code[2:]))
+        return hung
+
     def ask(self, name: str, answer: str = "acknowledge", **fields: object) -> Frame:
         """Send a command; return its answer."""
         self.send(name, **fields)
@@ -142,16 +165,22 @@ def _defines(board: str) -> dict[str, int]:
     return {**values, "flash_origin": int(build["memory"]["flash_origin"], 0)}
 
 
-def _system(
-    board: str, folder: Path, defines: dict[str, int], part: str | None, address: int
-) -> str:
+def _write_chip(folder: Path, defines: dict[str, int], plain: tuple[str, ...]) -> None:
     configs = Path(str(resources.files("labwired"))) / "configs"
     chip = (configs / "chips" / "nrf52840.yaml").read_text(encoding="utf-8")
     chip = chip.replace("../peripherals", os.fspath(configs / "peripherals"))
+    for name in plain:
+        block = rf'  - id: "{name}"\n    type: .*\n    base_address: (.*)\n(?:    .*\n)+'
+        (base,) = re.findall(block, chip)
+        region = f'memory_regions:\n  - {{ name: "{name}", base: {base}, size: "4KB" }}'
+        chip = re.sub(block, "", chip).replace("memory_regions:", region)
     first = "flash:\n  base: 0x00000000"
     assert first in chip
     chip = chip.replace(first, f"flash:\n  base: {defines['flash_origin']:#x}")
     (folder / "chip.yaml").write_text(chip, encoding="utf-8")
+
+
+def _system(board: str, defines: dict[str, int], part: str | None, address: int) -> str:
     interrupt = f"P0.{defines['MW_PIN_IMU_INT1']:02d}"
     devices = "[]"
     parts = "[]"

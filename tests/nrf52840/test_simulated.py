@@ -26,6 +26,13 @@ UNTROUBLED = ("missed", "dropped", "overruns", "gaps", "rx_crc_errors", "bus_nac
 GPIOTE_INTENSET = 0x40006304
 NOWHERE = 0x6000_0000  # no memory, and no peripheral
 PRECISE_BUS_FAULT = 0x8200  # PRECISERR, BFARVALID
+RESETREAS = 0x40000400
+RESETREAS_DOG = 1 << 1
+SAMPLE_CLOCK = 0x40008540  # TIMER0 CC[0]: its interrupt sets the next tick
+WDT = 0x40010000
+WDT_CONFIGURATION = {0x000: 1, 0x504: 2 * 32768 - 1, 0x508: 1, 0x50C: 1}  # START, CRV, RREN, CONFIG
+WDT_RR = WDT + 0x600
+WDT_RELOAD = 0x6E524635
 
 
 @pytest.fixture(scope="module")
@@ -205,4 +212,37 @@ def test_a_fault_is_told_after_the_reset(simulate):
         assert NOWHERE <= int(values["bfar"], 16) < NOWHERE + 4096
         identity = board.wait_for("identity", imu=TIMER[3])
         assert identity["reset_cause"] == DEFINITION.reset_cause["fault"]
+        assert board.ask("ping", "pong", token=9)["token"] == 9
+
+
+def test_only_the_main_loop_feeds_the_watchdog(images, tmp_path):
+    """It hangs in the command that is to stop sampling: interrupts go on, and do not feed."""
+    board_name, part, address, _ = TIMER
+    image = images(TIMER)[1]
+    with Simulated(image, board_name, tmp_path, part, address) as board:
+        hung = board.hung_in(image, "mw_app_stop", tmp_path)
+    with Simulated(hung, board_name, tmp_path, part, address, plain=("wdt",)) as board:
+        sampling(board, TIMER)
+        for offset, value in WDT_CONFIGURATION.items():
+            assert board.sim.read_u32(WDT + offset) == value
+        for _ in range(5):
+            board.sim.write_u32(WDT_RR, 0)
+            board.run()
+            assert board.sim.read_u32(WDT_RR) == WDT_RELOAD
+        board.send("stop")
+        board.run(5)
+        board.sim.write_u32(WDT_RR, 0)
+        ticked = board.sim.read_u32(SAMPLE_CLOCK)
+        assert board.run(50) == []
+        assert board.sim.read_u32(SAMPLE_CLOCK) > ticked
+        assert board.sim.read_u32(WDT_RR) == 0
+
+
+def test_a_reset_by_the_watchdog_is_told(images, tmp_path):
+    board_name, part, address, imu = TIMER
+    image = images(TIMER)[1]
+    with Simulated(image, board_name, tmp_path, part, address, plain=("clock",)) as board:
+        board.sim.write_u32(RESETREAS, RESETREAS_DOG)
+        identity = board.wait_for("identity", imu=imu)
+        assert identity["reset_cause"] == DEFINITION.reset_cause["watchdog"]
         assert board.ask("ping", "pong", token=9)["token"] == 9

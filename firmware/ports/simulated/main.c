@@ -37,6 +37,7 @@
 #define LOOP_NS 20000u /* what a round of the main loop takes */
 #define LONGEST_SLEEP_NS 5000000u
 #define MS_NS UINT64_C(1000000)
+#define WATCHDOG_NS (2000u * MS_NS) /* without a round of the main loop */
 
 static mw_app app;
 static mw_acquisition acquisition = {.app = &app};
@@ -49,13 +50,15 @@ static uart line = {.app = &app, .fd = -1};
 static struct {
     uint64_t now_ns;
     bool masked;
+    uint8_t reset_cause;
     bool on_wall_clock; /* time passes as on the wall */
     bool ending;
     struct timespec boot;
 
     bool sampling;
-    bool played;        /* the movement is over */
-    bool on_data_ready; /* else on the timer */
+    bool played;         /* the movement is over */
+    bool has_data_ready; /* the line is connected */
+    bool on_data_ready;  /* else on the timer */
     uint64_t period_ns;
     uint64_t clock_ns; /* the sample clock ticks next; on data ready: ticked last */
     uint64_t stopped_ns;
@@ -229,7 +232,7 @@ static void advance_to(uint64_t time_ns) {
 
 const char *mw_port_board(void) { return MW_BOARD_NAME; }
 
-uint8_t mw_port_reset_cause(void) { return MW_WIRE_RESET_CAUSE_POWER_ON; }
+uint8_t mw_port_reset_cause(void) { return board.reset_cause; }
 
 void mw_port_led(mw_led state) { (void)state; }
 
@@ -421,25 +424,52 @@ static void take_arguments(int argc, char **argv) {
     line.waits = !board.on_wall_clock;
 }
 
+/* False when the model is not usable. */
+static bool boot(uint8_t cause) {
+    board.reset_cause = cause;
+    uint32_t saved = mw_port_irq_save();
+    if (mw_app_init(&app) != MW_OK) {
+        (void)fputs("the model built in is not usable\n", stderr);
+        return false;
+    }
+    mw_acquisition_begin(&acquisition);
+    mw_port_irq_restore(saved);
+    return true;
+}
+
+/* The board loses all but time, the IMU its power not: it stays as it is. */
+static bool reset_by_watchdog(void) {
+    board.sampling = false;
+    board.burst_active = false;
+    board.stalled_ns = 0;
+    line.sending = false;
+    app = (mw_app){0};
+    acquisition = (mw_acquisition){.app = &app, .no_data_ready = !board.has_data_ready};
+    return boot(MW_WIRE_RESET_CAUSE_WATCHDOG);
+}
+
 int main(int argc, char **argv) {
     take_arguments(argc, argv);
+    board.has_data_ready = !acquisition.no_data_ready;
     wire = (i2c_bus){.imu = &imu, .now_ns = now_ns, .advance_to = advance_to};
     bus = i2c_interface(&wire);
     (void)clock_gettime(CLOCK_MONOTONIC, &board.boot);
 
-    uint32_t saved = mw_port_irq_save();
-    if (mw_app_init(&app) != MW_OK) {
-        (void)fputs("the model built in is not usable\n", stderr);
+    if (!boot(MW_WIRE_RESET_CAUSE_POWER_ON)) {
         return EXIT_FAILURE;
     }
-    mw_acquisition_begin(&acquisition);
-    mw_port_irq_restore(saved);
     if (line.fd >= 0) {
         say("ready");
     }
     for (;;) {
+        uint64_t fed_ns = board.now_ns;
         advance_to(board.now_ns + LOOP_NS);
-        if (board.stalled_ns > board.now_ns) {
+        if (board.stalled_ns > fed_ns + WATCHDOG_NS) {
+            advance_to(fed_ns + WATCHDOG_NS);
+            if (!reset_by_watchdog()) {
+                return EXIT_FAILURE;
+            }
+        } else if (board.stalled_ns > board.now_ns) {
             advance_to(board.stalled_ns);
         }
         mw_acquisition_serve(&acquisition, mw_port_time_us());

@@ -13,7 +13,8 @@
  *     freeze            its output stays the same until it is reset
  *     silent MS         no data-ready pulses
  *     backlog MS        the serial line takes no bytes
- *     stall MS          the main loop does not run; interrupts do */
+ *     stall MS          the main loop does not run; interrupts do; over two seconds of it end in a
+ *                       reset by the watchdog */
 #ifndef MW_SIMULATED_SCRIPT_H
 #define MW_SIMULATED_SCRIPT_H
 
