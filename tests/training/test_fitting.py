@@ -86,6 +86,15 @@ def test_ctrl_c_keeps_the_best_so_far(data, tiny_config):
     assert all(np.all(np.isfinite(weight)) for weight in fitted.weights)
 
 
+@pytest.fixture
+def usual_ctrl_c():
+    """Python's own handler, which a job in a shell's background starts without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_is_an_ordinary_one(data, tiny_config):
     train, validation, scales = data
 
