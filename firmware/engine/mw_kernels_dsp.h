@@ -69,12 +69,6 @@ static inline void mw_from_bytes(const int8_t *src, mw_value *dst, uint32_t coun
     }
 }
 
-static inline void mw_to_bytes(const mw_value *src, int8_t *dst, uint32_t count) {
-    for (uint32_t i = 0; i < count; ++i) {
-        dst[i] = (int8_t)src[i];
-    }
-}
-
 static inline void mw_store_newest(const mw_value *src, mw_value *dst, int8_t *line,
                                    uint32_t count) {
     uint32_t i = 0;

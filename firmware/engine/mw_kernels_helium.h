@@ -38,6 +38,7 @@ static inline void mw_copy_bytes(const int8_t *src, int8_t *dst, uint32_t count)
 }
 
 #define MW_OWN_COPIES
+#define MW_OWN_TO_BYTES
 static inline void mw_from_bytes(const int8_t *src, mw_value *dst, uint32_t count) {
     mw_copy_bytes(src, dst, count);
 }
