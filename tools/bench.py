@@ -19,8 +19,10 @@ from typing import Any
 from rich.console import Console
 
 from bench_cores import (
+    blocks_table,
     core_row,
     cores_table,
+    measure_blocks,
     measure_cores,
     measure_rewritings,
     quoted_rows,
@@ -81,6 +83,7 @@ def main() -> int:
     sections: dict[str, Callable[[], Any]] = {
         "cores": emulated_cores,
         "rewritings": measure_rewritings,
+        "blocks": measure_blocks,
         "native": measure_laptop,
         "import": trigno_import,
         "check": lambda: check_speed(curls if (curls / "quality.csv").is_file() else None),
@@ -107,10 +110,12 @@ def main() -> int:
         print_table(cores_table(cores["measured"], cores["quoted"]))
     if rewritings := results.get("rewritings"):
         print_table(rewritings_table(rewritings))
+    if blocks := results.get("blocks"):
+        print_table(blocks_table(blocks))
     if native := results.get("native"):
         print_table(laptop_table(native))
     for name in wanted:
-        if name not in ("cores", "rewritings", "native"):
+        if name not in ("cores", "rewritings", "blocks", "native"):
             for key, value in results[name].items():
                 text = f"{value:.4g}" if isinstance(value, float) else str(value)
                 console.print(f"{name}: {key.replace('_', ' ')} {text}")

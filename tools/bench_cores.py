@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from myowave.boards import board_spec
 from myowave.compiler import load_plan
 from myowave.compiler.optimize import REWRITINGS
 from myowave.compiler.reference import REFERENCES, reference_network
-from myowave.cortex import CORES, Measurement, count_instructions, measure
+from myowave.cortex import CORES, Measurement, block_runner, count_instructions, measure
+from myowave.cycles import core_cycles, flash_waits, trace_runner
 
 Row = dict[str, Any]
 
@@ -101,6 +103,46 @@ def rewritings_table(rows: Sequence[Row]) -> Table:
             *(f"{count:,.0f}" for count in row["instructions_per_sample"].values()),
             f"{row['state_bytes']:,}",
         )
+    return table
+
+
+def measure_blocks(
+    boards: Sequence[str] = ("rp2040", "nrf52840_dk"), blocks: Sequence[int] = (1, 8)
+) -> list[Row]:
+    """Estimate what R waits for weights in flash, one sample a call and several, a row each."""
+    plan = load_plan(reference_network("R"))
+    samples = max(blocks)
+    rng = np.random.default_rng(1)
+    inputs = rng.integers(-128, 128, (samples, plan.n_inputs)).astype(np.int8).tobytes()
+    rows = []
+    for name in boards:
+        board = board_spec(name)
+        assert board.flash is not None
+        for block in blocks:
+            runner = block_runner(plan, board.core, block)
+            begin = "mw_engine_step" if block == 1 else "mw_engine_step_block"
+            trace = trace_runner(runner.elf, board.core, runner.machine, inputs, begin=begin)
+            waits = flash_waits(trace, board.flash, *runner.flash)
+            rows.append(
+                {
+                    "board": name,
+                    "block": block,
+                    "cycles_per_sample": core_cycles(trace, board.core).high / samples,
+                    "waits_per_sample": (waits.code + waits.constants) / samples,
+                }
+            )
+    return rows
+
+
+def blocks_table(rows: Sequence[Row]) -> Table:
+    """Return a line for each board and block."""
+    table = Table(box=None, pad_edge=False, title="R from flash, estimated", title_justify="left")
+    table.add_column("board")
+    for title in ("samples a call", "cycles a sample", "waits for flash at worst"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        figures = (f"{row[key]:,.0f}" for key in ("cycles_per_sample", "waits_per_sample"))
+        table.add_row(row["board"], str(row["block"]), *figures)
     return table
 
 

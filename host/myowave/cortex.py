@@ -206,7 +206,7 @@ class Runner:
     Attributes
     ----------
     elf : Path
-        Takes raw counts, as `count_instructions` says.
+        Takes a file of samples, up to 512 at once.
     machine : tuple of str
         QEMU's arguments for its board.
     flash : tuple of (int, int)
@@ -219,8 +219,16 @@ class Runner:
 
 
 def counting_runner(plan: Plan, core: str, card: Mapping[str, Any] | None) -> Runner:
-    """Return the runner `count_instructions` counts with. Raises as that does."""
-    image = _build(plan, core, card, counts=True)
+    """Return the runner `count_instructions` counts with; it takes raw counts. Raises as that."""
+    return _runner(_build(plan, core, card, counts=True))
+
+
+def block_runner(plan: Plan, core: str, block: int) -> Runner:
+    """Return the runner of `run_cortex`, which takes int8 inputs. Raises as that does."""
+    return _runner(_build(plan, core, None, counts=False, block=block))
+
+
+def _runner(image: "_Image") -> Runner:
     qemu, memory = image.board["qemu"], image.board["memory"]
     origin = int(memory["flash_origin"], 0)
     return Runner(

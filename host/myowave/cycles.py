@@ -575,7 +575,9 @@ def _single_step(qemu: str) -> tuple[str, ...]:
     return ("-singlestep",)
 
 
-def trace_runner(elf: Path, core: str, machine: Sequence[str], content: bytes) -> Trace:
+def trace_runner(
+    elf: Path, core: str, machine: Sequence[str], content: bytes, *, begin: str = "mw_scale_input"
+) -> Trace:
     """Return the trace of the measuring runner over a file of samples.
 
     Parameters
@@ -586,20 +588,22 @@ def trace_runner(elf: Path, core: str, machine: Sequence[str], content: bytes) -
     machine : sequence of str
         QEMU's arguments for the board.
     content : bytes
-        Raw counts, at most the runner's chunk.
+        Samples as the runner takes them, at most its chunk.
+    begin : str
+        Function whose first call the trace begins with.
 
     Returns
     -------
     Trace
-        From the first sample's input scaling to the writing of the predictions.
+        Up to the writing of the predictions.
     """
     qemu = require_tool("qemu-system-arm", "qemu-system-arm")
     symbols = symbols_of(elf)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "input.bin").write_bytes(content)
-        begin, end = symbols["mw_scale_input"], symbols["semihost_write"]
-        parser = TraceParser(disassemble(elf, core), [begin], [end])
+        first, last = symbols[begin], symbols["semihost_write"]
+        parser = TraceParser(disassemble(elf, core), [first], [last])
         return trace_qemu(
             [
                 *(qemu, *machine, "-serial", "none", "-kernel", str(elf)),

@@ -167,3 +167,12 @@ def test_every_rewriting_has_a_line_and_none_makes_it_worse() -> None:
     assert rows[-1]["state_bytes"] < rows[-2]["state_bytes"] < rows[0]["state_bytes"]
     table = bench_cores.rewritings_table(rows)
     assert table.row_count == len(REWRITINGS) + 1
+
+
+def test_a_block_waits_less_for_weights_where_the_flash_has_a_cache() -> None:
+    """RP2040: R's tables do not fit the cache, those of one convolution do."""
+    one, several = bench_cores.measure_blocks(["rp2040"])
+    assert (one["block"], several["block"]) == (1, 8)
+    assert several["waits_per_sample"] < one["waits_per_sample"] / 4
+    assert several["cycles_per_sample"] <= one["cycles_per_sample"]
+    assert bench_cores.blocks_table([one, several]).row_count == 2
