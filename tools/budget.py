@@ -24,7 +24,8 @@ from myowave.cortex import CFLAGS, LDFLAGS
 from myowave.errors import MyowaveError
 from myowave.firmware import model_tables
 from myowave.imu import IMUS
-from myowave.paths import REPOSITORY, firmware_dir
+from myowave.paths import firmware_dir
+from myowave.reference_model import write_model
 
 CPU_HZ = 64e6
 # The upper end of what `myowave fit` estimates for R, whose loops load many words an instruction.
@@ -70,9 +71,6 @@ def count() -> dict[str, float]:
     CalledProcessError, TimeoutExpired
         If compiler or emulator fail.
     """
-    sys.path.insert(0, str(REPOSITORY))
-    from tests.firmware.models import write_model  # a card for the reference network
-
     firmware = firmware_dir()
     port, budget = firmware / "ports" / "nrf52840", firmware / "ports" / "nrf52840_budget"
     qemu, runner = firmware / "ports" / "qemu_mps2", firmware / "ports" / "qemu_mps2_runner"

@@ -26,6 +26,7 @@ from myowave.compiler.reference import REFERENCES
 from myowave.errors import MyowaveError
 from myowave.firmware import board_by_name, boards, default_model, model_tables, run_platformio
 from myowave.paths import build_dir
+from myowave.reference_model import write_model
 
 FLASH = (".vectors", ".text", ".rodata", ".ARM.exidx", ".data")
 RAM = (".data", ".bss", ".noinit")
@@ -204,10 +205,6 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             model = arguments.model
             if arguments.reference:
-                # A reference network lacks a model card; the tests have one for it.
-                sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-                from tests.firmware.models import write_model
-
                 model = write_model(Path(folder) / "model", arguments.reference)
             tables = model_tables(model)
         rows = []

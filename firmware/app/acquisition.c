@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "counter.h"
 #include "port.h"
 
 #define MAX_NACKS 3u
@@ -15,16 +16,6 @@
 #define JITTER_SUM_MAX 0x40000000u
 
 static bool get(const atomic_bool *flag) { return atomic_load(flag); }
-
-static void count_one(atomic_uint_least32_t *counter) {
-    atomic_store(counter, atomic_load(counter) + 1u);
-}
-
-static void keep_largest(atomic_uint_least32_t *counter, uint32_t value) {
-    if (value > atomic_load(counter)) {
-        atomic_store(counter, value);
-    }
-}
 
 /* ---- The clock's interrupt ------------------------------------------------------------------- */
 
@@ -77,7 +68,7 @@ static void measure_jitter(mw_acquisition *acquisition) {
     mw_faults *faults = &acquisition->app->faults;
     int32_t deviation = acquisition->burst_deviation_us;
     uint32_t size = (uint32_t)(deviation < 0 ? -deviation : deviation);
-    keep_largest(&faults->jitter_max_us, size);
+    mw_keep_largest(&faults->jitter_max_us, size);
     uint32_t sum = atomic_load(&faults->jitter_sum_us) + size;
     uint32_t ticks = atomic_load(&faults->jitter_ticks) + 1u;
     if (sum > JITTER_SUM_MAX || ticks == UINT32_MAX) {
@@ -107,21 +98,21 @@ static void take_failure(mw_acquisition *acquisition, mw_bus_status status) {
     switch (status) {
     case MW_BUS_NACK_ADDRESS:
     case MW_BUS_NACK_DATA:
-        count_one(&faults->nacks);
+        mw_count_one(&faults->nacks);
         if (++acquisition->nacks >= MAX_NACKS) {
             raise_fault(acquisition, MW_FAULT_NACKS);
         }
         return;
     case MW_BUS_ARBITRATION_LOST:
-        count_one(&faults->arbitration_lost);
+        mw_count_one(&faults->arbitration_lost);
         break;
     case MW_BUS_STUCK:
-        count_one(&faults->stuck);
+        mw_count_one(&faults->stuck);
         break;
     case MW_BUS_TIMEOUT:
     case MW_BUS_OK:
     default:
-        count_one(&faults->timeouts);
+        mw_count_one(&faults->timeouts);
         break;
     }
     raise_fault(acquisition, MW_FAULT_BUS);
@@ -166,7 +157,7 @@ static bool is_measured(mw_acquisition *acquisition, uint64_t time_us, const int
     memcpy(acquisition->last, counts, sizeof acquisition->last);
     acquisition->repeats = repeated ? acquisition->repeats + 1u : 0u;
     if (repeated) {
-        count_one(&acquisition->app->faults.repeated);
+        mw_count_one(&acquisition->app->faults.repeated);
     }
     if (acquisition->repeats >= MW_FROZEN_SAMPLES) {
         raise_fault(acquisition, MW_FAULT_FROZEN);
@@ -208,7 +199,7 @@ void mw_acquisition_on_burst(mw_acquisition *acquisition, mw_bus_status status,
     }
     if (sample != NULL && acquisition->bus_failed) {
         acquisition->bus_failed = false;
-        keep_largest(&acquisition->app->faults.longest_recovery_us,
+        mw_keep_largest(&acquisition->app->faults.longest_recovery_us,
                      (uint32_t)(time_us - acquisition->failed_us));
     }
     tell_missed(acquisition, tick - 1u);
@@ -347,7 +338,7 @@ static mw_fault next_fault(mw_acquisition *acquisition, uint64_t now_us) {
     /* While a burst is in flight and its interrupt masked, its stamp stays. */
     if (get(&acquisition->in_flight) &&
         (int64_t)(now_us - acquisition->burst_us) > 2 * (int64_t)acquisition->period_us) {
-        count_one(&faults->timeouts);
+        mw_count_one(&faults->timeouts);
         note_bus_failure(acquisition, acquisition->burst_us);
         fault = MW_FAULT_BUS;
     }
@@ -355,7 +346,7 @@ static mw_fault next_fault(mw_acquisition *acquisition, uint64_t now_us) {
     if (get(&acquisition->refused)) {
         atomic_store(&acquisition->refused, false);
         saved = mw_port_irq_save();
-        count_one(&faults->timeouts);
+        mw_count_one(&faults->timeouts);
         note_bus_failure(acquisition, now_us);
         mw_port_irq_restore(saved);
         fault = MW_FAULT_BUS;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "counter.h"
 #include "port.h"
 #include "report.h"
 #include "selftest.h"
@@ -274,31 +275,23 @@ void mw_app_run_once(mw_app *app) {
 
 /* ---- Interrupts ------------------------------------------------------------------------------ */
 
-/* Each counter has one interrupt that writes it, which the main loop cannot interrupt; ARMv6-M has
- * no atomic addition. */
-static void count_one(atomic_uint_least32_t *counter) {
-    atomic_store(counter, atomic_load(counter) + 1u);
-}
-
 void mw_app_on_tick(mw_app *app, uint64_t time_us, const int16_t *counts) {
     uint32_t tick = app->shared.tick++;
     if (counts == NULL) {
-        count_one(&app->shared.missed);
+        mw_count_one(&app->shared.missed);
         return;
     }
     mw_sample sample = {.time_us = time_us, .tick = tick};
     memcpy(sample.counts, counts, sizeof sample.counts);
     if (!mw_sample_queue_put(&app->shared.queue, &sample)) {
-        count_one(&app->shared.dropped);
+        mw_count_one(&app->shared.dropped);
         return;
     }
     uint32_t used = mw_sample_queue_used(&app->shared.queue);
-    if (used > atomic_load(&app->shared.queue_high_water)) {
-        atomic_store(&app->shared.queue_high_water, used);
-    }
+    mw_keep_largest(&app->shared.queue_high_water, used);
 }
 
-void mw_app_on_overrun(mw_app *app) { count_one(&app->shared.overruns); }
+void mw_app_on_overrun(mw_app *app) { mw_count_one(&app->shared.overruns); }
 
 uint32_t mw_app_queue_room(const mw_app *app) {
     return MW_SAMPLE_QUEUE_SIZE - mw_sample_queue_used(&app->shared.queue);
@@ -308,7 +301,7 @@ void mw_app_on_sensor_end(mw_app *app) { atomic_store(&app->shared.sensor_ended,
 
 void mw_app_on_byte(mw_app *app, uint8_t byte) {
     if (!mw_ring_write(&app->shared.rx, &byte, 1u)) {
-        count_one(&app->shared.rx_overflow);
+        mw_count_one(&app->shared.rx_overflow);
     }
 }
 

@@ -9,6 +9,9 @@
 #ifndef MW_KERNELS_H
 #define MW_KERNELS_H
 
+#include <assert.h>
+#include <stddef.h>
+
 #include "mw_engine.h"
 
 /* One function a kind of step: each then has the few registers of a small core to itself. */
@@ -35,6 +38,17 @@ static inline int32_t mw_clamp8(int32_t x) {
     const int32_t at_least = x < -128 ? -128 : x;
     return at_least > 127 ? 127 : at_least;
 }
+#endif
+
+#ifdef __arm__
+/* Where the kernels in assembly find what. */
+static_assert(offsetof(mw_conv, weights) == 0U && offsetof(mw_conv, rows) == 4U &&
+                  offsetof(mw_conv, columns) == 8U,
+              "mw_conv");
+static_assert(offsetof(mw_rows, offsets) == 16U && offsetof(mw_rows, mantissas) == 32U &&
+                  offsetof(mw_rows, shifts) == 48U && offsetof(mw_rows, table) == 64U &&
+                  sizeof(mw_rows) == 68U,
+              "mw_rows");
 #endif
 
 #ifdef MW_KERNELS_PORTABLE

@@ -9,7 +9,6 @@
 
 #include <arm_acle.h>
 #include <assert.h>
-#include <stddef.h>
 
 #include "mw_engine.h"
 
@@ -112,14 +111,7 @@ static MW_NO_INLINE void mw_multiply_folded(const mw_mul *mul, const mw_value *a
     } while (dst < end);
 }
 
-/* What the assembly below relies on. */
-static_assert(offsetof(mw_conv, weights) == 0U, "mw_conv");
-static_assert(offsetof(mw_conv, rows) == 4U, "mw_conv");
-static_assert(offsetof(mw_conv, columns) == 8U, "mw_conv");
-static_assert(offsetof(mw_rows, offsets) == 16U && offsetof(mw_rows, mantissas) == 32U &&
-                  offsetof(mw_rows, shifts) == 48U && offsetof(mw_rows, table) == 64U &&
-                  sizeof(mw_rows) == 68U,
-              "mw_rows");
+/* What the assembly below relies on, beside the tables' layout. */
 static_assert(MW_BLOCK == 4U && MW_COLUMN_BLOCK == 8U, "blocks");
 
 /* The eight columns of a turn of the loop, two at a time: for each pair of inputs in X, the weights
