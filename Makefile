@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := build/setup.done
+BROWSER := build/browser.done
 # Recordings of your own for the demo: make demo RECORDINGS=path/to/folder
 RECORDINGS ?=
 
@@ -14,7 +15,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 demo: setup
 	$(BIN)/python tools/demo.py $(if $(RECORDINGS),--recordings $(RECORDINGS))
 
-test: setup lint
+test: setup $(BROWSER) lint
 	$(BIN)/python -m pytest
 
 lint: setup
@@ -29,8 +30,13 @@ bench: setup
 setup: $(READY)
 
 # Runs again only when what is to be installed has changed.
-$(READY): requirements.lock pyproject.toml tools/setup.sh
+$(READY): requirements.lock pyproject.toml tools/setup.sh tools/system_packages.sh
 	bash tools/setup.sh $(VENV)
+	@mkdir -p $(dir $@) && touch $@
+
+# The demo needs no browser, so it does not wait for one.
+$(BROWSER): tools/setup_browser.sh tools/system_packages.sh
+	bash tools/setup_browser.sh
 	@mkdir -p $(dir $@) && touch $@
 
 clean:

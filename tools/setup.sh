@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:-.venv}
 
-say() { printf '[setup] %s\n' "$*"; }
+. tools/system_packages.sh
 
 # --- a Python of at least 3.11 -------------------------------------------------------------------
 python=
@@ -26,12 +26,6 @@ arm_library() {
     local file
     file=$(arm-none-eabi-gcc -print-file-name="$1" 2>/dev/null) && [ -f "$file" ]
 }
-missing=()
-need() { # need PACKAGE TEST...
-    local package=$1
-    shift
-    "$@" >/dev/null 2>&1 || missing+=("$package")
-}
 need gcc command -v gcc
 need libc6-dev test -f /usr/include/stdio.h
 need g++ command -v g++
@@ -40,21 +34,7 @@ need libnewlib-arm-none-eabi arm_library libc.a
 need libstdc++-arm-none-eabi-newlib arm_library libstdc++.a
 need qemu-system-arm command -v qemu-system-arm
 need python3-venv "$python" -c 'import ensurepip'
-if [ ${#missing[@]} -gt 0 ]; then
-    as_root=
-    if [ "$(id -u)" -ne 0 ]; then
-        if sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root=none; fi
-    fi
-    if [ "$as_root" = none ] || ! command -v apt-get >/dev/null 2>&1; then
-        say "missing: ${missing[*]}"
-        say "install them (Debian names), for example: sudo apt-get install ${missing[*]}"
-        exit 1
-    fi
-    say "installing system packages: ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    $as_root apt-get update -qq
-    $as_root apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+install_missing
 
 # --- Python packages, exactly the locked ones ----------------------------------------------------
 if [ ! -x "$venv/bin/python" ]; then
