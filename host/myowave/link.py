@@ -4,6 +4,7 @@ Nothing here needs more than pyserial, numpy and the wire codec, so a logger sta
 """
 
 import errno
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -81,7 +82,19 @@ class Identity:
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "Identity":
-        """Read an identity frame."""
+        """Read an identity frame; raise FrameError for values no board has."""
+        if frame["rate_hz"] == 0 or frame["receptive_field"] == 0:
+            raise FrameError(
+                f"identity: {frame['rate_hz']} samples a second, receptive field "
+                f"{frame['receptive_field']}, expected both over 0"
+            )
+        if frame["outputs"] != len(frame["muscles"]):
+            raise FrameError(
+                f"identity: {len(frame['muscles'])} muscles named, expected {frame['outputs']}"
+            )
+        scales = ("output_scale", "acc_lsb_m_s2", "gyro_lsb_rad_s")
+        if not all(math.isfinite(frame[name]) for name in scales):
+            raise FrameError("identity: a scale is no number")
         return cls(
             firmware=".".join(
                 str(frame[f"firmware_{part}"]) for part in ("major", "minor", "patch")

@@ -9,6 +9,7 @@ costs only itself.
 
 import contextlib
 import json
+import math
 import os
 import struct
 import threading
@@ -43,6 +44,8 @@ _KIND_FRAME = 0
 _KIND_EVENT = 1
 _HEAD = struct.Struct("<Bd")
 _CRC = struct.Struct("<I")
+# Longer than any record; what goes on for longer without a zero byte is no record.
+_RECORD_MAX = 1 << 20
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -417,15 +420,9 @@ def read_log(path: str | Path) -> LogData:
     RecordingError
         If it is no log.
     """
-    path = Path(path)
     parts = _Parts()
-    try:
-        with path.open("rb") as file:
-            _require_magic(path, file.read(len(MAGIC)), "not a log, expected one of 'myowave log'")
-            for run in _runs(file.read):
-                parts.add(run)
-    except OSError as error:
-        raise RecordingError(f"{path}: cannot read it ({error.strerror})") from error
+    for record in read_records(path):
+        parts.add(record)
     return parts.finish()
 
 
@@ -442,21 +439,94 @@ def _require_magic(path: Path, found: bytes, otherwise: str) -> None:
     raise RecordingError(f"{path}: {otherwise}")
 
 
+@dataclass(frozen=True)
+class Record:
+    """One record of a log: a frame of the board, or an event of the logger.
+
+    Attributes
+    ----------
+    host_s : float
+        Unix time it was written with.
+    frame : Frame or None
+        What the board sent.
+    event : dict or None
+        What the logger noted; `event` is its name.
+    """
+
+    host_s: float
+    frame: Frame | None = None
+    event: dict[str, Any] | None = None
+
+
+def read_records(path: str | Path) -> Iterator[Record | None]:
+    """Yield the records of a log file in their order, None for one that is damaged.
+
+    Raises
+    ------
+    RecordingError
+        If it is no log.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            _require_magic(path, file.read(len(MAGIC)), "not a log, expected one of 'myowave log'")
+            yield from _records(file.read)
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot read it ({error.strerror})") from error
+
+
+def _records(read: Callable[[int], bytes]) -> Iterator[Record | None]:
+    for run in _runs(read):
+        try:
+            yield _decode_record(run)
+        except FrameError:
+            yield None
+
+
 def _runs(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield what lies between zero bytes, and what is left at the end."""
+    """Yield what lies between zero bytes, and what is left at the end, cut to a record's length."""
     tail = b""
-    while chunk := read(1 << 20):
+    while chunk := read(_RECORD_MAX):
         *runs, tail = (tail + chunk).split(b"\0")
         yield from filter(None, runs)
+        tail = tail[:_RECORD_MAX]
     if tail:
         yield tail
+
+
+def _decode_record(encoded: bytes) -> Record:
+    """Return one record; raise FrameError if it is damaged, or its content makes no sense."""
+    try:
+        record = cobs.decode(encoded)
+    except cobs.DecodeError as error:
+        raise FrameError(f"not COBS: {error}") from error
+    if len(record) < _HEAD.size + _CRC.size:
+        raise FrameError("too short")
+    record, crc = record[: -_CRC.size], _CRC.unpack(record[-_CRC.size :])[0]
+    if zlib.crc32(record) != crc:
+        raise FrameError("checksum")
+    kind, host_s = _HEAD.unpack_from(record)
+    body = record[_HEAD.size :]
+    if not math.isfinite(host_s):
+        raise FrameError(f"host time {host_s}")
+    if kind == _KIND_FRAME:
+        return Record(host_s, frame=decode_body(body))
+    if kind != _KIND_EVENT:
+        raise FrameError(f"unknown kind {kind}")
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("event: not JSON") from error
+    if not isinstance(event, dict):
+        raise FrameError("event: not an object")
+    return Record(host_s, event=event)
 
 
 def _first_identity(read: Callable[[int], bytes]) -> Identity | None:
     """Return who the board of a log is; it says so at the beginning of the file."""
     parts = _Parts()
-    for run in _runs(read):
-        parts.add(run)
+    for record in _records(read):
+        parts.add(record)
         if parts.identity is not None:
             break
     return parts.identity
@@ -480,25 +550,17 @@ class _Parts:
         self._time_us = 0
         self._next_sequence: int | None = None
 
-    def add(self, encoded: bytes) -> None:
-        """Take one record; one that is damaged is counted."""
-        try:
-            record = cobs.decode(encoded)
-            if len(record) < _HEAD.size + _CRC.size:
-                raise FrameError("too short")
-            record, crc = record[: -_CRC.size], _CRC.unpack(record[-_CRC.size :])[0]
-            if zlib.crc32(record) != crc:
-                raise FrameError("checksum")
-            kind, host_s = _HEAD.unpack_from(record)
-            body = record[_HEAD.size :]
-            if kind == _KIND_EVENT:
-                self._event(host_s, json.loads(body))
-            elif kind == _KIND_FRAME:
-                self._frame(host_s, decode_body(body))
-            else:
-                raise FrameError("unknown kind")
-        except (cobs.DecodeError, FrameError, ValueError):
+    def add(self, record: Record | None) -> None:
+        """Take one record; one that is damaged, or of a board there cannot be, is counted."""
+        if record is None:
             self.damaged += 1
+        elif record.event is not None:
+            self._event(record.host_s, record.event)
+        elif record.frame is not None:
+            try:
+                self._frame(record.host_s, record.frame)
+            except FrameError:
+                self.damaged += 1
 
     def _event(self, host_s: float, event: dict[str, Any]) -> None:
         self.events.append((host_s, event))
@@ -530,7 +592,10 @@ class _Parts:
     def finish(self) -> LogData:
         """Return all samples as arrays."""
         # A board that was exchanged for one with other outputs would not fit one array.
-        outputs = self.frames[-1][2]["outputs"] if self.frames else 0
+        if self.identity is not None:
+            outputs = len(self.identity.muscles)
+        else:
+            outputs = self.frames[-1][2]["outputs"] if self.frames else 0
         chosen = [i for i, (*_, frame) in enumerate(self.frames) if frame["outputs"] == outputs]
         frames = [self.frames[i] for i in chosen]
         lengths = np.array([frame["count"] for _, _, frame in frames], dtype=np.int64)

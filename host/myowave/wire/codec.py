@@ -27,6 +27,7 @@ from myowave.wire.definition import (
 _HEADER = struct.Struct("<BH")
 _CRC = struct.Struct("<I")
 SEQUENCE_RANGE = 1 << 16
+_U64_MAX = (1 << 63) - 1
 
 
 class FrameError(ValueError):
@@ -139,12 +140,16 @@ def decode_payload(spec: FrameSpec, payload: bytes) -> dict[str, Any]:
     Raises
     ------
     FrameError
-        If it has not, or a string is not UTF-8.
+        If it has not, a string is not UTF-8, or a time is beyond 63 bits.
     """
     head = _head_struct(spec)
     if len(payload) < head.size:
         raise FrameError(f"{spec.name}: payload of {len(payload)} bytes, expected {head.size}")
     values = dict(zip((f.name for f in spec.head), head.unpack_from(payload), strict=True))
+    for field in spec.head:
+        # 292 000 years in microseconds: what is beyond does not fit the integers of an array.
+        if field.type == "u64" and values[field.name] > _U64_MAX:
+            raise FrameError(f"{spec.name}.{field.name}: {values[field.name]}, expected 63 bits")
     at = head.size
 
     def take(n: int) -> bytes:
