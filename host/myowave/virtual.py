@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from myowave.errors import ConfigError, LinkError, ToolError
 from myowave.firmware import Board, board_by_name, build_firmware
 from myowave.imu import Imu, imu_by_name, to_counts
+from myowave.live.recorded_emg import recording_beside
 from myowave.wire import DEFINITION, Decoder, Encoder
 
 BOOT_TIMEOUT_S = 20.0
@@ -63,6 +64,9 @@ class VirtualBoard:
         Boards `native` and `simulated`: with address and undefined behaviour sanitizers.
     missing : sequence of (begin, end)
         Ticks at which the IMU has no sample, to see what a gap does; not on board `simulated`.
+    recording : Path, optional
+        The file the counts are from: with `link`, a link to it stands beside that of the port, for
+        the monitor to find (`live.recorded_emg.recording_beside`).
 
     Attributes
     ----------
@@ -84,6 +88,7 @@ class VirtualBoard:
         virtual_clock: bool = False,
         sanitize: bool = False,
         missing: Sequence[tuple[int, int]] = (),
+        recording: Path | None = None,
     ) -> None:
         self._board = board_by_name(board)
         if not self._board.is_virtual:
@@ -97,6 +102,7 @@ class VirtualBoard:
         self._counts = np.ascontiguousarray(counts, dtype=np.int16)
         self._imu = imu
         self._link = link
+        self._recording = None if recording is None else recording.resolve()
         self._loop = loop
         self._virtual_clock = virtual_clock
         self._image = build_firmware(self._board, Path(model), sanitize=sanitize)
@@ -147,6 +153,9 @@ class VirtualBoard:
         if self._link is not None:
             try:
                 _put_link(self._link, self.port)
+                self._pty = self.port
+                if self._recording is not None:
+                    _put_recording_link(recording_beside(self._link), self._recording)
             except LinkError:
                 self.close()
                 raise
@@ -155,17 +164,17 @@ class VirtualBoard:
                 raise LinkError(
                     f"{self._link}: cannot put a link there ({error.strerror})"
                 ) from error
-            self._pty, self.port = self.port, str(self._link)
+            self.port = str(self._link)
 
     def close(self) -> None:
-        """Switch the board off and remove the link, if it is still the one to this board."""
+        """Switch the board off and remove its links, if they are still the ones to this board."""
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join()
         if self._link is not None and self._pty:
-            with contextlib.suppress(OSError):
-                if str(self._link.readlink()) == self._pty:
-                    self._link.unlink()
+            _remove_link(self._link, self._pty)
+            if self._recording is not None:
+                _remove_link(recording_beside(self._link), str(self._recording))
             self._pty = ""
 
     def wait(self, timeout_s: float | None = None) -> None:
@@ -260,6 +269,21 @@ def _put_link(link: Path, target: str) -> None:
     _refuse_taken(link)
     link.unlink(missing_ok=True)
     link.symlink_to(target)
+
+
+def _put_recording_link(link: Path, recording: Path) -> None:
+    """Make `link` point to `recording`; a link makes way, for its port was free."""
+    if link.exists() and not link.is_symlink():
+        raise LinkError(f"{link}: exists, expected a free path for the link to the recording")
+    link.unlink(missing_ok=True)
+    link.symlink_to(recording)
+
+
+def _remove_link(link: Path, target: str) -> None:
+    """Remove `link` if it still points to `target`."""
+    with contextlib.suppress(OSError):
+        if str(link.readlink()) == target:
+            link.unlink()
 
 
 class _Feed:
@@ -455,4 +479,4 @@ def virtual_board(
     imu = imu_by_name(load_card(model).imu)
     played = load(recording)
     counts = to_counts(played.acc, played.gyro, imu)
-    return VirtualBoard(counts, imu, model, board, link, loop=loop)
+    return VirtualBoard(counts, imu, model, board, link, loop=loop, recording=recording)
