@@ -10,7 +10,6 @@ on a simulated I2C bus, and the model gets the whole recording as a file.
 
 import contextlib
 import ctypes
-import os
 import select
 import shutil
 import signal
@@ -19,7 +18,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import tty
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +29,7 @@ from myowave.errors import ConfigError, LinkError, ToolError
 from myowave.firmware import Board, board_by_name, build_firmware
 from myowave.imu import Imu, imu_by_name, to_counts
 from myowave.live.recorded_emg import recording_beside
+from myowave.pty_port import Pty, put_link, refuse_taken, remove_link
 from myowave.wire import DEFINITION, Decoder, Encoder
 
 BOOT_TIMEOUT_S = 20.0
@@ -141,7 +140,7 @@ class VirtualBoard:
             If `link` is taken, also by the port of another board, or cannot be made.
         """
         if self._link is not None:
-            _refuse_taken(self._link)
+            refuse_taken(self._link)
         self._thread.start()
         self._ready.wait(BOOT_TIMEOUT_S)
         if not self._ready.is_set() or self._failure is not None:
@@ -152,7 +151,7 @@ class VirtualBoard:
             )
         if self._link is not None:
             try:
-                _put_link(self._link, self.port)
+                put_link(self._link, self.port)
                 self._pty = self.port
                 if self._recording is not None:
                     _put_recording_link(recording_beside(self._link), self._recording)
@@ -172,9 +171,9 @@ class VirtualBoard:
         if self._thread.ident is not None:
             self._thread.join()
         if self._link is not None and self._pty:
-            _remove_link(self._link, self._pty)
+            remove_link(self._link, self._pty)
             if self._recording is not None:
-                _remove_link(recording_beside(self._link), str(self._recording))
+                remove_link(recording_beside(self._link), str(self._recording))
             self._pty = ""
 
     def wait(self, timeout_s: float | None = None) -> None:
@@ -252,38 +251,12 @@ class VirtualBoard:
         )
 
 
-def _refuse_taken(link: Path) -> None:
-    """Raise LinkError unless `link` is free, or points to a port that is no more."""
-    if link.exists() and link.is_symlink():
-        raise LinkError(
-            f"{link}: points to {link.readlink()}, which exists, perhaps another board's port; "
-            "end that one or name a free path"
-        )
-    if link.exists():
-        raise LinkError(f"{link}: exists, expected a free path")
-
-
-def _put_link(link: Path, target: str) -> None:
-    """Make `link` point to `target`; only what a killed board left behind makes way."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    _refuse_taken(link)
-    link.unlink(missing_ok=True)
-    link.symlink_to(target)
-
-
 def _put_recording_link(link: Path, recording: Path) -> None:
     """Make `link` point to `recording`; a link makes way, for its port was free."""
     if link.exists() and not link.is_symlink():
         raise LinkError(f"{link}: exists, expected a free path for the link to the recording")
     link.unlink(missing_ok=True)
     link.symlink_to(recording)
-
-
-def _remove_link(link: Path, target: str) -> None:
-    """Remove `link` if it still points to `target`."""
-    with contextlib.suppress(OSError):
-        if str(link.readlink()) == target:
-            link.unlink()
 
 
 class _Feed:
@@ -386,17 +359,11 @@ def _launch_process(
     image: Path, options: list[str], keep: tuple[int, ...], virtual_clock: bool
 ) -> tuple[subprocess.Popen[str], str]:
     """Start a board that is a process, its serial line a pty."""
-    controller, terminal = os.openpty()
-    try:
-        tty.setraw(terminal)
-        port = os.ttyname(terminal)
-        command = [str(image), "--serial", str(controller), *options]
+    with Pty() as pty:
+        command = [str(image), "--serial", str(pty.controller), *options]
         if virtual_clock:
             command.append("--virtual-clock")
-        return _start(command, (controller, *keep)), port
-    finally:
-        os.close(controller)
-        os.close(terminal)
+        return _start(command, (pty.controller, *keep)), pty.port
 
 
 def _launch_qemu(board: Board, image: Path, imu_fd: int) -> tuple[subprocess.Popen[str], str]:
