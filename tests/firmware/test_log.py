@@ -20,7 +20,8 @@ from myowave.calibration import Calibration
 from myowave.compiler import compile_tflite
 from myowave.errors import LinkError, RecordingError
 from myowave.link import Device
-from myowave.log import LogData, Logger, LogWriter, read_log
+from myowave.live.logger import Logger
+from myowave.log import LogData, LogWriter, read_log
 from myowave.model_card import load_card, write_card
 from myowave.virtual import VirtualBoard
 from myowave.wire import decode_frame, encode_frame
@@ -298,7 +299,7 @@ def test_a_rebooted_board_is_started_again(board, model, tmp_path, monkeypatch):
 
     It has forgotten its calibration, which it is told again.
     """
-    monkeypatch.setattr("myowave.log.SILENCE_S", 0.3)
+    monkeypatch.setattr("myowave.live.session.SILENCE_S", 0.3)
     path = tmp_path / "log"
     counts = movement(30000)
     bridge = Bridge()

@@ -67,7 +67,7 @@ class Activation:
         self._level = np.full(muscles, np.nan)
         # The peak, and when it was reached.
         self._peak = np.full(muscles, np.nan)
-        self._peak_s = np.full(muscles, -np.inf)
+        self._peak_s = np.zeros(muscles)
         self._now_s = -np.inf
 
     def update(self, envelope: NDArray[np.floating], time_s: ArrayLike) -> Activity:
@@ -87,14 +87,14 @@ class Activation:
         Activity
             Arrays of its own, which later calls do not change.
         """
-        envelope = np.asarray(envelope, dtype=np.float64)
-        times = np.broadcast_to(np.asarray(time_s, dtype=np.float64), len(envelope))
-        if envelope.shape[1] != len(self._active) or (len(times) and times[0] < self._now_s):
-            self._reset(envelope.shape[1])
-        if len(envelope) and envelope.shape[1]:
+        values: NDArray[np.float64] = np.asarray(envelope, dtype=np.float64)
+        times = np.broadcast_to(np.asarray(time_s, dtype=np.float64), len(values))
+        if values.shape[1] != len(self._active) or (len(times) and times[0] < self._now_s):
+            self._reset(values.shape[1])
+        if values.size:
             self._now_s = float(times[-1])
-            self._follow(envelope, times)
-        return Activity(self._active.copy(), self._level.copy(), self._peak.copy())
+            self._follow(values, times)
+        return Activity(self._active.copy(), self._level.copy(), self._fallen(self._now_s))
 
     def _follow(self, envelope: NDArray[np.float64], times: NDArray[np.float64]) -> None:
         there = ~np.isnan(envelope)
@@ -117,7 +117,6 @@ class Activation:
         follows = fallen <= self._level
         self._peak = np.where(follows, self._level, self._peak)
         self._peak_s = np.where(follows, self._now_s, self._peak_s)
-        self._shown = self._fallen(self._now_s)
 
     def _fallen(self, now_s: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return what is left of the held peaks at a time."""

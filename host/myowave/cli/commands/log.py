@@ -42,7 +42,7 @@ def log_command(
     from dataclasses import asdict
 
     from myowave.calibration import load_calibration
-    from myowave.log import Logger, LogProgress
+    from myowave.live.logger import Logger, LogProgress
     from myowave.signals import stop_requested
 
     logger = Logger(
