@@ -125,6 +125,7 @@ class History(Listener):
         self.total = 0
         self._lock = threading.Lock()
         self._identity: Identity | None = None
+        self._other = True  # another model than that of the newest samples
         self._rate_hz = 1000
         self._newest = -1
         self._runs: deque[_Run] = deque()
@@ -138,7 +139,8 @@ class History(Listener):
         What was kept of other muscles is dropped, but time goes on; it begins anew at another rate.
         """
         with self._lock:
-            self._identity = identity
+            before, self._identity = self._identity, identity
+            self._other |= before is None or before.model_sha256 != identity.model_sha256
             if identity.rate_hz != self._rate_hz:
                 self._rate_hz = identity.rate_hz
                 self._newest = -1
@@ -175,8 +177,9 @@ class History(Listener):
         ):
             return
         with self._lock:
-            if not self._runs or not self._runs[-1].goes_on_with(frame):
+            if self._other or not self._runs or not self._runs[-1].goes_on_with(frame):
                 self._begin_run(frame, host_s)
+                self._other = False
             place = self._runs[-1].take(frame, host_s)
             self._store(place, frame, self._identity)
             self.total += frame["count"]
