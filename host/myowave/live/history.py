@@ -314,7 +314,7 @@ class History(Listener):
             before_wrap = min(end - begin, len(source) - at)
             out[:before_wrap] = source[at : at + before_wrap]
             out[before_wrap : end - begin] = source[: end - begin - before_wrap]
-        return out.reshape(len(numbers), size, -1)
+        return out.reshape(len(numbers), size, source.shape[1])
 
     def latest(self, seconds: float) -> Samples:
         """Return the samples of the last `seconds` before the newest one, it included."""
