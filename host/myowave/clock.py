@@ -33,6 +33,7 @@ _STEP_WINDOW = 30
 _STEP_EVIDENCE = 10
 # No crystal is off by more; resonators and RC oscillators are.
 _CRYSTAL_PPM = 1000.0
+_SETTLED_PPM = 50.0
 _PARTS = 10
 # So that 95 % of simulated clocks lie within the uncertainty, whatever their delays (test_clock).
 _COVERAGE = 4.0
@@ -97,12 +98,14 @@ class ClockFit:
         return self.offset_s + device_us * (1e-6 / (1.0 + 1e-6 * self.drift_ppm))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as JSON-able values; None where the drift is not known at all."""
-        known = math.isfinite(self.uncertainty_ppm)
+        """Return the figures as JSON-able values; None where the drift is not known."""
+        known = self.uncertainty_ppm <= _CRYSTAL_PPM
         return {
             "offset_s": self.offset_s,
             "drift_ppm": self.drift_ppm if known else None,
-            "uncertainty_ppm": self.uncertainty_ppm if known else None,
+            "uncertainty_ppm": (
+                self.uncertainty_ppm if math.isfinite(self.uncertainty_ppm) else None
+            ),
             "residual_ms": 1000.0 * self.residual_s,
             "span_s": self.span_s,
             "arrivals": self.n,
@@ -250,12 +253,10 @@ class LiveClock:
             del self._blocks[:begin]
             seconds, since, above = seconds[begin:], since[begin:], above[begin:]
         slope, level, uncertainty = _line(seconds, since)
-        if uncertainty <= min(self._uncertainty_ppm, _CRYSTAL_PPM) or not begin:
-            self._uncertainty_ppm = uncertainty
-        if uncertainty <= _CRYSTAL_PPM:
-            self._slope = slope
+        # What was known before a jump is better than what little came after it.
+        if uncertainty <= max(min(self._uncertainty_ppm, _CRYSTAL_PPM), _SETTLED_PPM):
+            self._slope, self._uncertainty_ppm = slope, uncertainty
         else:
-            # Too short to know the drift: that of before a step, or none.
             level = float(np.min(since - self._slope * seconds))
         origin_us, origin_s = self._origin
         assert self._served is not None
@@ -327,8 +328,8 @@ def _line(seconds: NDArray[np.float64], since: NDArray[np.float64]) -> tuple[flo
     slope = _slope_below(seconds, since)
     level = float(np.min(since - slope * seconds))
     uncertainty = _uncertainty_ppm(seconds, since - (level + slope * seconds), span)
-    drift_ppm = 1e6 * abs(1.0 / slope - 1.0) if slope > 0.0 else math.inf
-    if slope <= 0.0 or (uncertainty > _CRYSTAL_PPM and drift_ppm < 2.0 * uncertainty):
+    if slope <= 0.0 or uncertainty > _CRYSTAL_PPM:
+        # Worse than what is known of any crystal beforehand.
         slope = 1.0
         level = float(np.min(since - seconds))
     return slope, level, uncertainty
