@@ -52,8 +52,10 @@ def session_log(model, tmp_path_factory) -> Path:
     """Two runs with raw counts and gaps, then one without; the board calibrated for the second."""
     path: Path = tmp_path_factory.mktemp("session") / "session.mwlog"
     calibration = Calibration(IMU.name, "180x", (5, -7, 9))
-    options = {"board": "native", "virtual_clock": True, "missing": [(5, 9), (700, 705)]}
-    with VirtualBoard(movement(1507), IMU, model, **options) as board:
+    gaps = [(5, 9), (700, 705)]
+    with VirtualBoard(
+        movement(1507), IMU, model, "native", virtual_clock=True, missing=gaps
+    ) as board:
         log_of(board.port, path, raw=True)
         log_of(board.port, path, raw=True, calibration=calibration)
         log_of(board.port, path)

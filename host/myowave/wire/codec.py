@@ -225,8 +225,10 @@ def decode_frame(encoded: bytes) -> Frame:
         decoded = cobs.decode(encoded)
     except cobs.DecodeError as error:
         raise FrameError(f"not COBS: {error}") from error
-    if len(decoded) < HEADER_SIZE + CRC_SIZE:
-        raise FrameError(f"{len(decoded)} bytes, expected at least {HEADER_SIZE + CRC_SIZE}")
+    if not HEADER_SIZE + CRC_SIZE <= len(decoded) <= DEFINITION.max_frame:
+        raise FrameError(
+            f"{len(decoded)} bytes, expected {HEADER_SIZE + CRC_SIZE} to {DEFINITION.max_frame}"
+        )
     body, crc = decoded[:-CRC_SIZE], _CRC.unpack(decoded[-CRC_SIZE:])[0]
     if zlib.crc32(body) != crc:
         raise ChecksumError("checksum does not fit")
