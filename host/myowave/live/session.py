@@ -295,8 +295,9 @@ class Session:
         return status
 
     def _connect(self, event: str) -> Device:
-        """Open the port, ask who is there, and start the board; it is listened to from then on."""
+        """Open the port, ask who is there, tell everybody, and start the board."""
         device = Device.open(self.url)
+        # Until the board has said who it is nobody knows what its frames mean.
         arrived: list[tuple[Frame, float]] = []
         device.listen(lambda frame: arrived.append((frame, time.time())))
         try:
@@ -304,7 +305,6 @@ class Session:
             self._refuse_other(identity)
             if self._log is not None and event == "opened":
                 self._recorder = Recorder(self._log, identity, raw=self._raw)
-            self._start(device, identity)
         except BaseException:
             self._retire(device)
             raise
@@ -327,14 +327,14 @@ class Session:
                 listener.on_identity(identity, time.time())
             for frame, host_s in arrived:
                 self._take(frame, host_s)
-        device.listen(lambda frame: self._take(frame, time.time()))
+            device.listen(lambda frame: self._take(frame, time.time()))
+        self._start(device, identity)
         return device
 
     def _start(self, device: Device, identity: Identity) -> None:
         """Have the board sample as this session wishes."""
-        raw = self._wanted_raw()
-        device.set_raw(raw)
-        self._board_raw = raw
+        self._board_raw = self._wanted_raw()
+        device.set_raw(self._board_raw)
         if self._calibration is not None:
             device.set_calibration(self._calibration)
         device.start()
@@ -416,6 +416,8 @@ class Session:
             except _OtherModelError:
                 raise
             except LinkError as error:
+                if self._connected:
+                    self._on_lost(error)
                 # Not there yet, or there and not yet awake, or not as it should be.
                 absent = getattr(error.__cause__, "errno", None) in _ABSENT
                 self._note = f"waiting for {self.url} to come back" + (
