@@ -73,6 +73,7 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
     names = [*(f"acc_{axis}" for axis in "xyz"), *(f"gyro_{axis}" for axis in "xyz")][:n_imu]
     names += [f"emg {muscle}" for muscle in muscles]
     provenance: dict[str, Any] = {
+        **source.carried,
         "source": {
             "file": source.path.name,
             "sha256": sha256(source.path),
