@@ -238,10 +238,11 @@ def open_port(url: str) -> serial.Serial:
                 f"{url}: cannot open it, another program has the port open; end that one first"
             ) from error
         reason = getattr(error, "strerror", None) or error
-        raise LinkError(
-            f"{url}: cannot open it as a serial port ({reason}); "
-            "'myowave doctor' lists the ports there are"
-        ) from error
+        remedy = "'myowave doctor' lists the ports there are"
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM):
+            reason = "no permission"
+            remedy = "install the rules 'myowave doctor --udev-rules' prints"
+        raise LinkError(f"{url}: cannot open it as a serial port ({reason}); {remedy}") from error
     return port
 
 
@@ -258,6 +259,8 @@ class Device:
         self._encoder = Encoder()
         self._port = port
         self._waiting: list[Frame] = []
+        self._received_bytes = 0
+        self._received_frames = 0
         self._listener: Callable[[Frame], None] | None = None
 
     @classmethod
@@ -320,10 +323,30 @@ class Device:
             # pyserial raises TypeError when the port is closed under it.
             raise self._lost(error) from error
         frames = self.decoder.feed(data)
+        self._received_bytes += len(data)
+        self._received_frames += len(frames)
         if self._listener is not None:
             for frame in frames:
                 self._listener(frame)
         return frames
+
+    def _heard(self) -> str:
+        """Return what was received in place of an answer, and what to do about it."""
+        if self._received_frames:
+            damaged = self.decoder.crc_errors + self.decoder.malformed
+            return (
+                f"of {damaged + self._received_frames} frames {damaged} were damaged; check the "
+                "cable, start the board anew"
+            )
+        if self._received_bytes:
+            return (
+                f"{self._received_bytes} bytes came that are no MyoWave frames, so something else "
+                "is there; 'myowave doctor' tells what answers on each port"
+            )
+        return (
+            "nothing came at all; expected a MyoWave board there, 'myowave flash' puts the "
+            "firmware on one"
+        )
 
     def _lost(self, error: BaseException) -> LinkError:
         return LinkError(f"{self.url}: the line is gone ({error})")
@@ -336,12 +359,7 @@ class Device:
         while found is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                damaged = self.decoder.crc_errors + self.decoder.malformed
-                raise LinkError(
-                    f"{self.url}: no {what} within {timeout_s:g} s"
-                    + (f" ({damaged} damaged frames)" if damaged else "")
-                    + "; expected a MyoWave board there"
-                )
+                raise LinkError(f"{self.url}: no {what} within {timeout_s:g} s; {self._heard()}")
             for frame in self._receive(left):
                 if found is None and wanted(frame):
                     found = frame

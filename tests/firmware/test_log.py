@@ -387,7 +387,7 @@ def test_a_port_that_is_not_there_is_an_error_at_the_beginning(tmp_path):
 def test_logging_needs_the_base_only():
     heavy = ("tensorflow", "tflite_micro", "scipy", "pyarrow", "matplotlib", "platformio")
     script = (
-        "import sys, myowave.log, myowave.link, myowave.monitor; from myowave.cli.app import "
+        "import sys, myowave.log, myowave.link, myowave.live.plain; from myowave.cli.app import "
         f"build_app; build_app(); print([m for m in {heavy} if m in sys.modules])"
     )
     result = subprocess.run(
