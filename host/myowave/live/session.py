@@ -33,6 +33,8 @@ RETRY_S = 0.25
 RATE_S = 2.0
 # Over a shorter time a rate says more about when the port was read than about the board.
 FIRST_RATE_S = 0.5
+# More than a ping and its answer take.
+_ANSWER_US = 200_000
 _IDLE = DEFINITION.mode["idle"]
 # What opening a port says that is not there, or was there a moment ago.
 _ABSENT = (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO)
@@ -128,7 +130,7 @@ class Session:
         self._began: float | None = None
         self._connected = False
         self._stopped = False
-        self._stranger = False  # frames have come that do not fit the identity
+        self._doubtful = False  # whether the board still is the one that said who it is
         self._over = False
         self._note = ""
         self._identity: Identity | None = None
@@ -356,7 +358,7 @@ class Session:
                 heard = now
             idle = any(frame.name == "statistics" and frame["mode"] == _IDLE for frame in frames)
             silent = now - heard > SILENCE_S and not self._stopped
-            if (idle or silent) and not self._still_sampling(device):
+            if (idle or silent) and not self._still_sampling(device, idle=idle):
                 self._stopped = True
                 self._note = self._note or "the board has stopped"
             self._carry_out(device)
@@ -364,13 +366,30 @@ class Session:
             on_status(self.status())
             stop.wait(GATHER_S)
 
-    def _still_sampling(self, device: Device) -> bool:
-        """Tell whether a board samples, after starting it again if it has rebooted."""
+    def _still_sampling(self, device: Device, *, idle: bool) -> bool:
+        """Tell whether a board samples, after starting one that has been started anew itself.
+
+        `idle` is whether it has said that it has stopped.
+        """
+        before = self._identity
         identity = device.identify()
-        if not identity.running and device.ping() < self._device_us:
+        if identity.running:
+            return True
+        exchanged = before is not None and describe_model(before) != describe_model(identity)
+        if exchanged or self._rebooted(device, idle=idle):
             self._start(device, identity)
             return True
-        return identity.running
+        return False
+
+    def _rebooted(self, device: Device, *, idle: bool) -> bool:
+        """Tell a board's new start by its time: it has not gone on as this computer's."""
+        silent_us = 1e6 * (time.monotonic() - self._newest)
+        now_us = device.ping()
+        if idle:
+            # It has spoken just now. The time of a board with a virtual clock may stand still.
+            return now_us < self._device_us
+        # Since its new start less time has gone by than since its last sample.
+        return now_us < silent_us + self._device_us - min(0.5 * self._device_us, _ANSWER_US)
 
     def _carry_out(self, device: Device) -> None:
         """Tell the board what the commands wish for."""
@@ -380,9 +399,9 @@ class Session:
         if self._restart:
             self._note = ""
             self._start(device, device.identify())
-        if self._stranger:
+        if self._doubtful:
             # Its identity frame goes the way of all frames.
-            self._stranger = False
+            self._doubtful = False
             device.identify()
 
     def _wanted_raw(self) -> bool:
@@ -468,7 +487,7 @@ class Session:
                 if self._identity and frame["outputs"] != len(self._identity.muscles):
                     # Another board than the one that said who it is.
                     self._malformed += 1
-                    self._stranger = True
+                    self._doubtful = True
                     return
                 self._take_data(frame)
             elif frame.name == "identity":
@@ -490,6 +509,8 @@ class Session:
         self._forget_arrivals(self._newest)
         self._samples += frame["count"]
         self._gaps += frame["gap_ticks"] > 0
+        # Time that goes back is that of a board started anew, or of another one.
+        self._doubtful |= frame["time_us"] < self._device_us
         self._device_us = frame["time_us"]
         if self._stopped:
             self._stopped = False
