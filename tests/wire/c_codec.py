@@ -9,7 +9,7 @@ from typing import Any
 
 import cffi
 
-from myowave.paths import firmware_dir
+from myowave.paths import REPOSITORY, firmware_dir
 from myowave.wire import DEFINITION
 
 C = Path(__file__).with_name("c")
@@ -149,6 +149,31 @@ class CCodec:
                 at = self.lib.shim_line_frame(i, length, intact)
                 frames.append((bytes(self.ffi.buffer(at, length[0])), bool(intact[0])))
             yield Line(content, frames, self.lib.shim_line_damaged())
+
+
+def build_corrupted(folder: Path, *options: str) -> Path:
+    """Compile the program that puts damaged frames through the firmware's decoder."""
+    program = folder / "corrupted"
+    sources = (C / "corrupted.c", C / "lines.c", APP / "wire.c")
+    compile_c(program, sources, *(options or ("-O2",)))
+    return program
+
+
+def target_sources(target: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Return the C files and the options of a fuzz target, "decoder" or "app"."""
+    if target == "decoder":
+        return (C / "fuzz_decoder.c", APP / "wire.c"), ()
+    firmware, model = firmware_dir(), REPOSITORY / "models" / "sim_biceps"
+    # Acquisition has ports of its own.
+    app = [path for path in sorted(APP.glob("*.c")) if path.name != "acquisition.c"]
+    sources = (
+        C / "fuzz_app.c",
+        *app,
+        *sorted((firmware / "engine").glob("*.c")),
+        firmware / "drivers" / "stream_imu.c",
+        model / "model_data.c",
+    )
+    return sources, (f"-I{firmware / 'engine'}", f"-I{firmware / 'drivers'}", f"-I{model}")
 
 
 def compile_c(target: Path, sources: tuple[Path, ...], *options: str, compiler: str = "cc") -> None:

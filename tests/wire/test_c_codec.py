@@ -73,6 +73,7 @@ def test_both_make_the_same_of_a_damaged_line(codec, data):
     assert decode_in_python(line, []) == expected_of_python(received)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4000))
 def test_both_make_the_same_of_garbage(codec, line):
     line += b"\0"
