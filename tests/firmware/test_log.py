@@ -1,5 +1,6 @@
 """Logging: what is received is kept, whatever happens to the logger, the line or the board."""
 
+import contextlib
 import json
 import os
 import select
@@ -394,3 +395,86 @@ def test_logging_needs_the_base_only():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def at_a_terminal(command: list[object]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program whose terminal is a pty; return it and the end a person has."""
+    person, terminal = os.openpty()
+    take_terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-c", take_terminal + "os.execvp(sys.argv[1], sys.argv[1:])"),
+            *(str(word) for word in command),
+        ],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    return program, person
+
+
+def seen_until_the_end(program: subprocess.Popen[bytes], person: int) -> str:
+    """Return what a terminal shows until the program has ended."""
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that nobody has the terminal open any more
+        while part := os.read(person, 4096):
+            shown += part
+    os.close(person)
+    assert program.wait(30) == 0
+    return shown.decode(errors="replace")
+
+
+def test_a_line_typed_is_a_marker(board, model, tmp_path):
+    path = tmp_path / "log"
+    with board(counts=movement(30000), virtual_clock=False) as virtual:
+        words = ["log", virtual.port, "-o", path, "--model", model]
+        program, person = at_a_terminal([MYOWAVE, *words])
+        wait_for_samples(path, 100)
+        began = time.time()
+        for label in ("Bizepscurl ü", ""):
+            os.write(person, f"{label}\n".encode())
+        deadline = time.monotonic() + 20
+        while len(read_log(path).markers) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        program.send_signal(signal.SIGINT)
+        shown = seen_until_the_end(program, person)
+    markers = read_log(path).markers
+    assert [label for _, label in markers] == ["Bizepscurl ü", "marker"]
+    assert all(0.0 <= moment - began < 20.0 for moment, _ in markers)
+    assert "marked: Bizepscurl ü" in shown
+    assert "model card" not in shown
+
+
+def test_in_the_background_of_a_shell_it_logs_on(board, tmp_path):
+    """Reading from the terminal there would have the system stop it."""
+    path = tmp_path / "log"
+    with board(counts=movement(30000), virtual_clock=False) as virtual:
+        script = f"set -m; '{MYOWAVE}' log {virtual.port} -o {path} --seconds 2 & wait"
+        program, person = at_a_terminal(["bash", "-c", script])
+        os.write(person, b"not for the logger\n")
+        shown = seen_until_the_end(program, person)
+    log = read_log(path)
+    assert "2.0 s, 0 frames lost" in shown
+    assert log.events[-1][1]["event"] == "closed"
+    assert log.markers == []
+
+
+def test_the_end_tells_the_clock_and_a_card_that_was_not_found(board, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figures = tmp_path / "log.json"
+    with board(counts=movement(4000), virtual_clock=False) as virtual:
+        logger = start_cli("log", virtual.port, "-o", "log", "--json", figures)
+        out, err = logger.communicate(timeout=30)
+    assert (logger.returncode, err) == (0, "")
+    identity = read_log(tmp_path / "log").identity
+    assert identity is not None
+    assert (
+        f"model card: none found for model {identity.model_sha256[:12]}, so it is not in the log"
+        in out
+    )
+    assert "clock: " in out
+    clock = json.loads(figures.read_text())["clock"]
+    assert clock["arrivals"] == pytest.approx(200, abs=3)
+    assert clock["span_s"] == pytest.approx(4.0, abs=1.1)

@@ -120,9 +120,10 @@ class Logger:
         """The board's clock against this computer's; None before the first sample."""
         return self._drift.fit()
 
-    def marker(self, label: str) -> None:
-        """Mark this moment in the log; from any thread."""
+    def marker(self, label: str) -> bool:
+        """Mark this moment, from any thread; return whether there is a log yet that holds it."""
         self._session.marker(label)
+        return self._session.status().recording is not None
 
     def run(
         self,

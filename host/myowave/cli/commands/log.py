@@ -15,8 +15,9 @@ HELP = """Record what a board sends into an append-only file.
 The file survives everything: a killed logger costs at most the last second. Lost frames are counted
 from their sequence numbers. When the board is unplugged the log waits for it and goes on; the gap
 is marked. With `--calibration` the board puts its counts right as `myowave calibrate` has found;
-the log holds the counts as read, and the calibration. Ends after `--seconds`, on Ctrl-C, or when
-the board has no more to send. `myowave.log.read_log` reads the file.
+the log holds the counts as read, and the calibration. In a terminal, a line typed is a marker of
+that moment. Ends after `--seconds`, on Ctrl-C, or when the board has no more to send.
+`myowave.log.read_log` reads the file.
 
 Example: `myowave log /dev/ttyACM0 -o session.mwlog --seconds 60 --raw`
 """
@@ -36,12 +37,19 @@ def log_command(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also record raw IMU counts.")] = False,
     calibration: CalibrationFile = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="Model directory of the board's model, for its card; repeatable."
+        ),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Log until the end and print what was received."""
     from dataclasses import asdict
 
     from myowave.calibration import load_calibration
+    from myowave.cli.typed_lines import each_typed_line
     from myowave.live.logger import Logger, LogProgress
     from myowave.signals import stop_requested
 
@@ -51,8 +59,19 @@ def log_command(
         raw=raw,
         seconds=seconds,
         calibration=None if calibration is None else load_calibration(calibration),
+        model_dirs=model or (),
     )
-    with stop_requested() as stop, console.status(f"opening {port}") as status:
+
+    def mark(line: str) -> None:
+        label = line or "marker"
+        marked = logger.marker(label)
+        console.print(f"{'marked' if marked else 'not yet logging'}: {label}", markup=False)
+
+    with (
+        stop_requested() as stop,
+        each_typed_line(mark),
+        console.status(f"opening {port}") as status,
+    ):
         shown = -1
 
         def show(progress: LogProgress) -> None:
@@ -81,8 +100,16 @@ def log_command(
             console.print(timing)
         if faults := counters.faults():
             console.print("faults: " + ", ".join(f"{n} {name}" for name, n in faults.items()))
-    if logger.identity is not None and logger.identity.failed_tests:
-        console.print(f"self-test failed: {', '.join(logger.identity.failed_tests)}")
+    if (clock := logger.clock) is not None:
+        console.print(f"clock: {clock}")
+    if (identity := logger.identity) is not None:
+        if identity.failed_tests:
+            console.print(f"self-test failed: {', '.join(identity.failed_tests)}")
+        if logger.card is None:
+            console.print(
+                f"model card: none found for model {identity.model_sha256[:12]}, so it is not in "
+                "the log; name its directory with --model"
+            )
     console.print(f"log: {output}")
     if json_file is not None:
         write_json(
@@ -92,5 +119,6 @@ def log_command(
                 "seconds": result.seconds,
                 "lost_frames": result.lost_frames,
                 "statistics": asdict(result.statistics) if result.statistics else None,
+                "clock": clock.to_json() if clock else None,
             },
         )
