@@ -90,7 +90,7 @@ class Identity:
             )
         if frame["outputs"] != len(frame["muscles"]):
             raise FrameError(
-                f"identity: {len(frame['muscles'])} muscles named, expected {frame['outputs']}"
+                f"identity: muscles named: {len(frame['muscles'])}, expected {frame['outputs']}"
             )
         scales = ("output_scale", "acc_lsb_m_s2", "gyro_lsb_rad_s")
         if not all(math.isfinite(frame[name]) for name in scales):

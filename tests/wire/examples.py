@@ -20,7 +20,7 @@ def example_values(spec: FrameSpec) -> dict[str, Any]:
     }
     if spec.name == "identity":
         values["protocol_version"] = DEFINITION.limits["version"]
-        values["outputs"] = 2
+        values["muscles"] = ["a"]
     for field in spec.fields:
         if field.is_matrix:
             columns = field.columns if isinstance(field.columns, int) else 1

@@ -16,10 +16,11 @@ from myowave.log import MAGIC, read_log
 from myowave.pty_port import Pty
 from myowave.replay import ReplayedBoard
 from myowave.wire import DEFINITION, Decoder, Encoder, FrameError, decode_frame, encode_frame
+from myowave.wire.codec import decode_body
 from tests.wire.c_codec import SANITIZERS, C, CCodec, build_corrupted, compile_c, target_sources
 from tests.wire.corruption import corrupt_python
 from tests.wire.examples import example_line, example_values, write_example_log
-from tests.wire.fuzz_targets import CORPUS, check_line, check_log
+from tests.wire.fuzz_targets import CORPUS, check_line, check_log, with_checksum
 
 LINES = sorted((CORPUS / "lines").iterdir())
 LOGS = sorted((CORPUS / "logs").iterdir())
@@ -60,7 +61,7 @@ def test_examples_of_everything_are_read(codec, tmp_path):
     write_example_log(tmp_path / "example")
     log = check_log((tmp_path / "example").read_bytes(), tmp_path)
     assert log is not None
-    assert (log.n_samples, log.damaged_records) == (0, 0) or log.n_samples == 1
+    assert (log.n_samples, log.damaged_records) == (1, 0)
 
 
 @pytest.mark.parametrize("target", ["decoder", "app"])
@@ -102,13 +103,9 @@ def test_the_firmware_delivers_what_was_sent_and_nothing_else(tmp_path, frames, 
 
 def test_python_delivers_what_was_sent_and_nothing_else(codec, tmp_path):
     """On the same lines as the firmware, with the same counters to the last."""
-    frames = MILLION // 5
+    frames = MILLION // 8
     figures = corrupt_python(codec, frames, 1)
     assert vars(figures) == run_corrupted(build_corrupted(tmp_path), frames, 1)
-
-
-def spoiled(content: bytes, at: int) -> bytes:
-    return content[:at] + bytes([content[at] ^ 0x41]) + content[at + 1 :]
 
 
 def test_the_check_of_damaged_lines_can_fail(codec, monkeypatch):
@@ -150,7 +147,7 @@ def test_an_endless_line_takes_bounded_memory(noise):
     decoder = Decoder()
 
     def feed() -> None:
-        for _ in range(2000):
+        for _ in range(200):
             decoder.feed(chunk)
 
     assert peak_bytes(feed) < 20 * len(chunk) + 100_000
@@ -166,7 +163,7 @@ def test_a_log_without_a_zero_byte_takes_bounded_memory(tmp_path):
     assert (log[0].n_samples, log[0].damaged_records) == (0, 1)
 
 
-# ---- content no board sends, its checksum right ---------------------------------------------------
+# ---- content no board sends, its checksum right --------------------------------------------------
 
 
 def identity(**changes: object) -> bytes:
@@ -179,7 +176,7 @@ def identity(**changes: object) -> bytes:
     [
         ({"rate_hz": 0}, "expected both over 0"),
         ({"receptive_field": 0}, "expected both over 0"),
-        ({"outputs": 3}, "2 muscles named, expected 3"),
+        ({"outputs": 3}, "muscles named: 1, expected 3"),
         ({"output_scale": float("nan")}, "scale is no number"),
         ({"gyro_lsb_rad_s": float("inf")}, "scale is no number"),
         ({"turn": 9}, "turn 9"),
@@ -201,8 +198,6 @@ def test_a_time_beyond_all_clocks_is_no_frame():
     """It would not fit the integers of an array."""
     body = bytearray(decode_frame(encode_frame("pong", 0, token=1, time_us=0)[1:-1]).raw)
     struct.pack_into("<Q", body, 7, 1 << 63)
-    from myowave.wire.codec import decode_body
-
     with pytest.raises(FrameError, match=r"pong\.time_us: .*expected 63 bits"):
         decode_body(bytes(body))
 
@@ -211,8 +206,6 @@ def test_a_time_beyond_all_clocks_is_no_frame():
     "event", [b"[]", b"7", b"{", b'"\xff"', 100_000 * b"[", b'{"event": "marker", "label": [1]}']
 )
 def test_an_event_no_logger_writes_is_a_damaged_record_or_harmless(event, tmp_path):
-    from tests.wire.fuzz_targets import with_checksum
-
     path = tmp_path / "example"
     write_example_log(path)
     record = with_checksum(struct.pack("<Bd", 1, 1.0) + event)
