@@ -3,6 +3,7 @@
 Nothing here needs more than pyserial, numpy and the wire codec, so a logger stays light.
 """
 
+import contextlib
 import errno
 import math
 import time
@@ -23,7 +24,9 @@ from myowave.wire import DEFINITION, Decoder, Encoder, Frame, FrameError
 BAUD = 1_000_000
 # QEMU looks for someone on its pty once a second, so an answer may take that long.
 ANSWER_TIMEOUT_S = 3.0
-IDENTIFY_ATTEMPTS = 2
+# How often a question is asked in that time: it or its answer may be damaged on the line, and there
+# is no command that does harm when it comes twice.
+ATTEMPTS = 2
 # The board samples for a second, or gives up after two.
 GYRO_BIAS_TIMEOUT_S = ANSWER_TIMEOUT_S + 2.0
 _RESET_CAUSE_NAME = {value: name for name, value in DEFINITION.reset_cause.items()}
@@ -359,7 +362,9 @@ class Device:
         while found is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise LinkError(f"{self.url}: no {what} within {timeout_s:g} s; {self._heard()}")
+                raise _NoAnswerError(
+                    f"{self.url}: no {what} within {timeout_s:g} s; {self._heard()}"
+                )
             for frame in self._receive(left):
                 if found is None and wanted(frame):
                     found = frame
@@ -367,19 +372,31 @@ class Device:
                     self._waiting.append(frame)
         return found
 
+    def _ask(self, what: str, send: Callable[[], object], wanted: Callable[[Frame], bool]) -> Frame:
+        """Send a question, again when no answer comes, and return the answer."""
+        for _ in range(ATTEMPTS - 1):
+            send()
+            with contextlib.suppress(_NoAnswerError):
+                return self._await(what, wanted, ANSWER_TIMEOUT_S / ATTEMPTS)
+        send()
+        return self._await(what, wanted, ANSWER_TIMEOUT_S / ATTEMPTS)
+
     def _command(self, name: str, **values: Any) -> None:
         """Send a command and wait for its acknowledgement; raise LinkError when it is refused."""
         number = DEFINITION.frames[name].type
-        sequence = self.send(name, **values)
+        sent: list[int] = []
 
         def is_answer(frame: Frame) -> bool:
             return (
                 frame.name == "acknowledge"
                 and frame["command"] == number
-                and frame["command_sequence"] == sequence
+                and frame["command_sequence"] in sent
             )
 
-        status = self._await(f"answer to '{name}'", is_answer)["status"]
+        answer = self._ask(
+            f"answer to '{name}'", lambda: sent.append(self.send(name, **values)), is_answer
+        )
+        status = answer["status"]
         if status != DEFINITION.status["ok"]:
             reason = _STATUS_NAME.get(status, f"status {status}").replace("_", " ")
             raise LinkError(
@@ -397,7 +414,13 @@ class Device:
             If nothing that speaks this protocol version answers.
         """
         try:
-            return Identity.from_frame(self._await_identity())
+            return Identity.from_frame(
+                self._ask(
+                    "identity",
+                    lambda: self.send("identify"),
+                    lambda frame: frame.name == "identity",
+                )
+            )
         except FrameError as error:
             raise LinkError(f"{self.url}: {error}; flash the board again") from error
         except LinkError as error:
@@ -407,21 +430,6 @@ class Device:
                 f"{self.url}: the board speaks protocol version {self.decoder.foreign_version}, "
                 f"expected {DEFINITION.limits['version']}; flash it again with 'myowave flash'"
             ) from error
-
-    def _await_identity(self) -> Frame:
-        # Asked more than once: what goes over a line just plugged in may be lost.
-        for attempt in range(IDENTIFY_ATTEMPTS):
-            self.send("identify")
-            try:
-                return self._await(
-                    "identity",
-                    lambda frame: frame.name == "identity",
-                    ANSWER_TIMEOUT_S / IDENTIFY_ATTEMPTS,
-                )
-            except LinkError:
-                if attempt + 1 == IDENTIFY_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
 
     def require_model(self, sha256: str) -> Identity:
         """Return the identity; raise LinkError when the board runs another model than `sha256`."""
@@ -530,15 +538,21 @@ class Device:
 
     def ping(self, token: int = 0) -> int:
         """Return the device time in microseconds."""
-        self.send("ping", token=token)
-        pong = self._await("pong", lambda frame: frame.name == "pong" and frame["token"] == token)
+        pong = self._ask(
+            "pong",
+            lambda: self.send("ping", token=token),
+            lambda frame: frame.name == "pong" and frame["token"] == token,
+        )
         return int(pong["time_us"])
 
     def statistics(self) -> Statistics:
         """Ask for the board's counters."""
-        self.send("get_statistics")
         return Statistics.from_frame(
-            self._await("statistics", lambda frame: frame.name == "statistics")
+            self._ask(
+                "statistics",
+                lambda: self.send("get_statistics"),
+                lambda frame: frame.name == "statistics",
+            )
         )
 
     # ---- replay ------------------------------------------------------------------------------
@@ -617,6 +631,10 @@ class Device:
             if progress is not None and frames:
                 progress(answered, len(counts))
         return predictions
+
+
+class _NoAnswerError(LinkError):
+    """A question was not answered in time."""
 
 
 class _ReplayDamagedError(Exception):
