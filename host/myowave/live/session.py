@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,7 +49,10 @@ class Listener:
     """
 
     def on_identity(self, identity: Identity, host_s: float) -> None:
-        """Take who the board is: at every connect, before its first frame, and at every change."""
+        """Take who the board is: at every connect, before its first frame, and at every change.
+
+        That it samples or sends raw counts is no change.
+        """
 
     def on_frame(self, frame: Frame, host_s: float) -> None:
         """Take a frame of any kind and the Unix time at which it arrived."""
@@ -317,6 +321,7 @@ class Session:
             self._previous_sha256 = ""
             self._since = self._newest = time.monotonic()
             self._arrivals.clear()
+            self._device_us = 0
             self._identity_frame = None
             self._meet(identity)
             self._resumes += event == "resumed"
@@ -518,10 +523,11 @@ class Session:
 
     def _take_identity(self, identity: Identity, host_s: float) -> None:
         """Take a newer identity, such as the one a board sends once it has found its IMU."""
-        if identity == self._identity:
-            return
+        before = self._identity
         self._refuse_other(identity)
         self._meet(identity)
+        if before and replace(identity, running=before.running, raw=before.raw) == before:
+            return
         for listener in self._listeners:
             listener.on_identity(identity, host_s)
 
