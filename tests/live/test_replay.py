@@ -22,7 +22,7 @@ from myowave.model_card import load_card
 from myowave.paths import REPOSITORY
 from myowave.replay import TX_RING_SIZE, ReplayedBoard
 from myowave.virtual import VirtualBoard
-from myowave.wire import Frame
+from myowave.wire import Frame, decode_frame, encode_frame
 from tests.firmware.models import IMU, movement
 
 MYOWAVE = Path(sys.executable).with_name("myowave")
@@ -239,6 +239,18 @@ def test_markers_are_told(session_log, tmp_path):
     assert 254 <= len(told.encode()) <= 255
     assert set(told[17:]) == set("äöü")
     assert "marker: " in texts
+
+
+def test_what_a_board_says_is_printed_as_it_is(session_log, tmp_path, capsys):
+    """Brackets in a text of the board are no markup of the terminal's."""
+    log = tmp_path / "hostile"
+    log.write_bytes(session_log.read_bytes())
+    text = encode_frame("text", 0, level=0, text="[/red] at [bold")
+    with LogWriter(log) as writer:
+        writer.frame(decode_frame(text[1:-1]))
+    with ReplayedBoard(log, speed=AS_FAST_AS_READ) as board:
+        assert main(["log", board.port, "-o", str(tmp_path / "again")]) == 0
+    assert "[/red] at [bold" in capsys.readouterr().out
 
 
 def test_a_damaged_log_plays_what_is_left(session_log, tmp_path):

@@ -23,6 +23,8 @@ class LogProgress:
         Samples received.
     lost_frames : int
         Frames missing from the board's sequence numbers.
+    crc_errors, malformed : int
+        Damaged frames received: with a wrong checksum, and runs of bytes that are no frame.
     seconds : float
         Since the board was started.
     connected : bool
@@ -35,6 +37,8 @@ class LogProgress:
 
     samples: int = 0
     lost_frames: int = 0
+    crc_errors: int = 0
+    malformed: int = 0
     seconds: float = 0.0
     connected: bool = True
     note: str = ""
@@ -147,6 +151,8 @@ class Logger:
             self.progress = LogProgress(
                 samples=status.samples,
                 lost_frames=status.lost_frames,
+                crc_errors=status.crc_errors,
+                malformed=status.malformed,
                 seconds=status.seconds,
                 connected=status.state != "waiting",
                 note=status.note,

@@ -48,6 +48,8 @@ def log_command(
     """Log until the end and print what was received."""
     from dataclasses import asdict
 
+    from rich.markup import escape
+
     from myowave.calibration import load_calibration
     from myowave.cli.typed_lines import each_typed_line
     from myowave.live.logger import Logger, LogProgress
@@ -81,14 +83,20 @@ def log_command(
                 shown = int(progress.seconds)
                 status.update(
                     f"{shown} s, {progress.samples} samples, {progress.lost_frames} frames lost"
-                    + (f", {progress.note}" if progress.note else "")
+                    + (f", {escape(progress.note)}" if progress.note else "")
                 )
 
         result = logger.run(stop, show)
     console.print(
         f"{result.samples} samples in {result.seconds:.1f} s, {result.lost_frames} frames lost"
-        + (f"; {result.note}" if result.note else "")
+        + (f"; {result.note}" if result.note else ""),
+        markup=False,
     )
+    if result.crc_errors or result.malformed:
+        console.print(
+            f"damaged on the line: {result.crc_errors} frames with a wrong checksum, "
+            f"{result.malformed} runs of bytes that are no frame"
+        )
     if result.statistics is not None:
         counters = result.statistics
         console.print(
@@ -118,6 +126,8 @@ def log_command(
                 "samples": result.samples,
                 "seconds": result.seconds,
                 "lost_frames": result.lost_frames,
+                "crc_errors": result.crc_errors,
+                "malformed": result.malformed,
                 "statistics": asdict(result.statistics) if result.statistics else None,
                 "clock": clock.to_json() if clock else None,
             },
