@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,14 +17,16 @@ from tests.firmware.models import IMU, movement, write_model
 SECONDS = 3
 
 
-def log_of(path: Path, model: Path, *, raw: bool = True, **board: object) -> Path:
+def log_of(path: Path, model: Path, *, raw: bool = True, **board: Any) -> Path:
     """Log what a virtual board sends of a movement, with a marker and a note at 1.5 s."""
     counts = movement(1000 * SECONDS)
-    with VirtualBoard(counts, IMU, model, "native", virtual_clock=True, **board) as virtual:
+    board.setdefault("virtual_clock", True)
+    with VirtualBoard(counts, IMU, model, "native", **board) as virtual:
         Logger(virtual.port, path, raw=raw, model_dirs=[model]).run(threading.Event())
     log = read_log(path)
-    (clock,) = fit_log(log).values()
-    moment_s = float(clock.host_s(float(log.device_us[log.tick == 1500][0])))
+    number, clock = max(fit_log(log).items())
+    device_us = log.device_us[(log.tick == 1500) & (log.run == number)][0]
+    moment_s = float(clock.host_s(float(device_us)))
     with LogWriter(path) as writer:
         writer.event("marker", moment_s, label="curl 1, left")
         writer.event("note", moment_s, text='he said "ouch"')

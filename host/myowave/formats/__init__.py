@@ -78,9 +78,14 @@ def require_replaceable(path: Path) -> None:
     Raises
     ------
     ConfigError
-        If its ending is unknown, it is a folder, cannot be written, or is another's file.
+        If its ending is unknown, it is a folder, cannot be written, or is another's file, or if a
+        package is missing.
     """
     suffix = require_suffix(path)
+    if suffix in (".edf", ".bdf"):
+        from myowave.formats import edf
+
+        edf.require_library()
     require_writable(path)
     if path.is_file() and path.stat().st_size > 0 and not _is_export(path, suffix):
         raise ConfigError(

@@ -285,7 +285,7 @@ def _write_motion(table: Table, folder: Path, run: Run) -> Path:
         **{f"{kind}ChannelCount": kinds.count(kind) for kind in _MOTION_TYPES},
         "TrackedPointsCount": 1,
         **_hardware(facts),
-        _OURS: table.header(card=True),
+        _OURS: table.header(),
     }
     rows = [
         (
@@ -361,7 +361,7 @@ def _write_envelope(table: Table, folder: Path, run: Run) -> Path:
         "EMGChannelCount": 0,
         "MISCChannelCount": len(table.channels),
         "RecordingDuration": table.n_samples / RATE_HZ,
-        _OURS: table.header(card=True),
+        _OURS: table.header(),
     }
     write_atomically(path.with_suffix(".json"), _json(sidecar))
     return path

@@ -2,10 +2,10 @@
 
 A channel of integers is written as they are: digital = raw count or prediction, and the physical
 range such that physical = count * lsb, as near as a header of eight characters can say it. The
-exact value of a count, the muscles' full names and what else has no field stand as JSON in the
-first annotation ("MyoWave {...}"). A channel of values is scaled to the full 16 or 24 bits. A file
-consists of whole seconds and knows no gap: what is missing, also at its end, holds the physical
-value 0 and is annotated as "missing", with its duration.
+exact value of a count, the muscles' full names, checksums and what else has no field stand as JSON
+in the first annotation ("MyoWave {...}"). A channel of values is scaled to the full 16 or 24 bits.
+A file consists of whole seconds and knows no gap: what is missing, also at its end, holds the
+physical value 0 and is annotated as "missing", with its duration.
 
 EDF+: Kemp & Olivan, Clin. Neurophysiol. 114, 2003, and edfplus.info. BDF+ is the same with 24 bits.
 """
@@ -13,6 +13,7 @@ EDF+: Kemp & Olivan, Clin. Neurophysiol. 114, 2003, and edfplus.info. BDF+ is th
 import json
 import math
 import warnings
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from fractions import Fraction
@@ -57,7 +58,7 @@ def write(table: Table, path: Path, *, bdf: bool = False) -> None:
     ConfigError
         If edfio is not installed or the file cannot be written.
     """
-    edfio = _edfio()
+    edfio = require_library()
     signal_type = edfio.BdfSignal if bdf else edfio.EdfSignal
     seconds = -(-table.n_samples // RATE_HZ)
     labels = unique_labels(table)
@@ -65,7 +66,11 @@ def write(table: Table, path: Path, *, bdf: bool = False) -> None:
         _signal(signal_type, channel, label, _transducer(channel, table), seconds * RATE_HZ)
         for channel, label in zip(table.channels, labels, strict=True)
     ]
-    header = {**table.header(card=False), "samples": table.n_samples}
+    header = {
+        **table.header(brief=True),
+        "samples": table.n_samples,
+        "crc32": [_checksum(signal) for signal in signals],
+    }
     annotations = [edfio.EdfAnnotation(0.0, None, _OURS + json.dumps(header))]
     spans = [*table.annotations, *missing_spans(table)]
     if rest := seconds * RATE_HZ - table.n_samples:
@@ -74,7 +79,7 @@ def write(table: Table, path: Path, *, bdf: bool = False) -> None:
         edfio.EdfAnnotation(span.onset_s, span.duration_s or None, span.words())
         for span in sorted(spans)
     ]
-    day, clock = _moment(table)
+    day, clock = _moment(table, seconds)
     model = str(table.facts.get("model_sha256", ""))[:12]
     file = (edfio.Bdf if bdf else edfio.Edf)(
         signals,
@@ -118,7 +123,7 @@ def read(path: Path, *, allow_short: bool = False, types: Mapping[str, str] | No
     ConfigError
         If edfio is not installed.
     """
-    edfio = _edfio()
+    edfio = require_library()
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     bdf = head.startswith(_BDF_MAGIC)
@@ -146,7 +151,8 @@ def read(path: Path, *, allow_short: bool = False, types: Mapping[str, str] | No
         raise RecordingError(f"{path}: damaged {kind} file ({_one_line(error)})") from None
 
 
-def _edfio() -> Any:
+def require_library() -> Any:
+    """Return the module edfio; raise ConfigError if it is not installed."""
     try:
         import edfio
     except ImportError:
@@ -195,6 +201,11 @@ def _signal(signal_type: Any, channel: Channel, label: str, transducer: str, len
     )
 
 
+def _checksum(signal: Any) -> int:
+    """Return the CRC-32 of a signal's integers; the format itself has none."""
+    return zlib.crc32(signal.digital.astype("<i4").tobytes())
+
+
 def _transducer(channel: Channel, table: Table) -> str:
     if channel.kind == "emg":
         return f"sEMG {channel.muscle}"
@@ -236,15 +247,35 @@ def _subfield(text: str, length: int) -> str:
     return _ascii(text, length).replace(" ", "_") or "X"
 
 
-def _moment(table: Table) -> tuple[date | None, time]:
+def _moment(table: Table, records: int) -> tuple[date | None, time]:
     """Return day and time of the start as far as known and as the format can say, in UTC."""
     if table.start_s is not None:
-        start = datetime.fromtimestamp(table.start_s, UTC)
+        whole, part_us = divmod(round(1e6 * table.start_s), 1_000_000)
+        start = datetime.fromtimestamp(whole, UTC)
+        start = start.replace(microsecond=_short_fraction(part_us, records))
         if _FIRST <= start.date() <= _LAST:
             return start.date(), start.time()
     if table.day and _FIRST <= date.fromisoformat(table.day) <= _LAST:
         return date.fromisoformat(table.day), time()
     return None, time()
+
+
+def _short_fraction(part_us: int, records: int) -> int:
+    """Return the fraction of a second nearest to `part_us` whose sums stay decimal.
+
+    edfio writes the start of each record as the shortest text of a float sum, which for some
+    fractions is 1.7046869999999998; EDFlib, on which many programs rest, takes such a file for
+    damaged. Between two powers of two all sums round alike, so a few decide.
+    """
+
+    def is_short(candidate: int) -> bool:
+        return all(
+            (1 << power) + candidate / 1e6 == float(f"{1 << power}.{candidate:06d}")
+            for power in range(records.bit_length())
+        )
+
+    nearby = range(max(0, part_us - 500), min(999_999, part_us + 500) + 1)
+    return next(us for us in sorted(nearby, key=lambda us: abs(us - part_us)) if is_short(us))
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -277,6 +308,11 @@ def _table(path: Path, opened: Any, types: Mapping[str, str]) -> Table:
         raise RecordingError(
             f"{path}: {len(opened.signals)} signals, but its annotation names {len(names)}; it was "
             "changed after export"
+        )
+    if header.get("crc32") != [_checksum(signal) for signal in opened.signals]:
+        raise RecordingError(
+            f"{path}: its samples were changed after export; export it again, or remove its "
+            "annotation 'MyoWave' to have it read as any other file"
         )
     steps = {one.get("name"): one for one in header["channels"] if isinstance(one, dict)}
     channels = tuple(

@@ -38,21 +38,17 @@ def write(table: Table, path: Path) -> None:
     from scipy import io
 
     header = {
-        **table.header(card=True),
+        **table.header(),
         "annotations": [[a.onset_s, a.duration_s, a.words()] for a in table.annotations],
     }
     variables: dict[str, Any] = {
         _HEADER: json.dumps(header),
-        "time_s": np.arange(table.n_samples)[:, None] / RATE_HZ,
         "rate_hz": float(RATE_HZ),
         "start": table.start,
         "subject": table.subject,
         "day": table.day,
         "name": table.name,
     }
-    for kind in KINDS:
-        if members := table.of(kind):
-            variables[kind] = np.column_stack([channel.values() for channel in members])
     for variable, members in (
         ("muscles", table.of("emg")),
         ("envelope_muscles", table.of("envelope")),
@@ -66,6 +62,11 @@ def write(table: Table, path: Path) -> None:
             [(a.onset_s, a.duration_s, a.words()) for a in table.annotations],
             dtype=[("onset_s", object), ("duration_s", object), ("text", object)],
         )
+    variables["time_s"] = np.arange(table.n_samples)[:, None] / RATE_HZ
+    # Last what `read` needs: wherever a file is cut off, it is found out.
+    for kind in KINDS:
+        if members := table.of(kind):
+            variables[kind] = np.column_stack([channel.values() for channel in members])
     with written_whole(path) as unfinished:
         try:
             io.savemat(

@@ -40,7 +40,7 @@ def write(table: Table, path: Path, progress: Callable[[int], None] = lambda row
     if table.of("envelope"):
         columns["warm_up"] = (table.warm_up(), "")
     header = {
-        **table.header(card=True),
+        **table.header(),
         "rate_hz": RATE_HZ,
         "annotations": [[a.onset_s, a.duration_s, a.words()] for a in table.annotations],
     }

@@ -177,6 +177,8 @@ class Table:
         JSON-able: source, board, model, clock, provenance.
     left_out : tuple of str
         Labels of a foreign file's channels that are of no kind known here.
+    timed : bool
+        Whether time stamps of the samples say when each channel began and ended.
     """
 
     channels: tuple[Channel, ...]
@@ -187,6 +189,7 @@ class Table:
     start_s: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    timed: bool = False
 
     @property
     def n_samples(self) -> int:
@@ -214,8 +217,17 @@ class Table:
         """Return what a person or a program said, without the spans of warm-up."""
         return tuple(one for one in self.annotations if one.kind != "warm-up")
 
-    def header(self, *, card: bool) -> dict[str, Any]:
-        """Return what stands beside the samples, JSON-able, with the model card or without it."""
+    def header(self, *, brief: bool = False) -> dict[str, Any]:
+        """Return what stands beside the samples, JSON-able.
+
+        Brief, for formats with little room, is without the model's card, which its digest names,
+        and with no more of an earlier provenance than what stays true of the samples.
+        """
+        facts = dict(self.facts)
+        if brief:
+            facts.pop("model_card", None)
+            if "provenance" in facts:
+                facts["provenance"] = carried(facts)
         return {
             "format_version": FORMAT_VERSION,
             "subject": self.subject,
@@ -230,7 +242,7 @@ class Table:
                 }
                 for channel in self.channels
             ],
-            "facts": {k: v for k, v in self.facts.items() if card or k != "model_card"},
+            "facts": facts,
         }
 
 

@@ -128,7 +128,7 @@ def read(path: Path) -> Table:
         )
         if row and row[0]
     ]
-    return Table(tuple(channels), tuple(sorted(annotations)), left_out=left_out)
+    return Table(tuple(channels), tuple(sorted(annotations)), left_out=left_out, timed=True)
 
 
 # ---- a first look --------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def _read_table(path: Path, head: bytes, options: ReadOptions) -> tuple[Table, s
     if xdf.matches(head):
         return xdf.read(path), xdf.NAME
     if bids.matches(path):
-        return bids.read(path), bids.NAME
+        return bids.read(path, allow_short=options.allow_short), bids.NAME
     if head.startswith(b"PAR1"):
         return parquet.read(path), parquet.NAME
     if ninapro.matches(head) and matlab.matches(path):

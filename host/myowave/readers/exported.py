@@ -39,6 +39,7 @@ def source_of(table: Table, path: Path, reader: str, options: ReadOptions) -> So
         subject=table.subject,
         day=table.day,
         name=table.name,
+        timed=table.timed,
         details={
             "start": table.start,
             "imu_sensor": imu[0].sensor,

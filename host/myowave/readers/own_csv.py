@@ -212,7 +212,7 @@ def write_csv(
 
 def _facts(table: Table) -> dict[str, Any]:
     """Return what a line of the header has room for: steps of the integers, source, model."""
-    header = table.header(card=False)
+    header = table.header(brief=True)
     steps = [one for one in header["channels"] if "lsb" in one]
     return {**header["facts"], **({"steps": steps} if steps else {})}
 

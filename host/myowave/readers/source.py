@@ -127,6 +127,8 @@ class Source:
         As far as the file says; "" otherwise.
     length_s : float or None
         Length its header states.
+    timed : bool
+        Whether samples have time stamps of their own, so that channels may begin and end apart.
     details : dict
         JSON-able facts of the header, kept in the provenance as the source's.
     carried : dict
@@ -142,6 +144,7 @@ class Source:
     day: str = ""
     name: str = ""
     length_s: float | None = None
+    timed: bool = False
     details: dict[str, Any] = field(default_factory=dict)
     carried: dict[str, Any] = field(default_factory=dict)
 

@@ -114,6 +114,6 @@ def export_command(
                     {"onset_s": a.onset_s, "duration_s": a.duration_s, "text": a.words()}
                     for a in table.annotations
                 ],
-                **table.header(card=False),
+                **table.header(brief=True),
             },
         )
