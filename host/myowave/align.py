@@ -21,7 +21,6 @@ from myowave.clock import fit_clock
 from myowave.envelope import recording_envelope
 from myowave.errors import RecordingError
 from myowave.imu import IMU_CHANNELS
-from myowave.link import Identity
 from myowave.log import LogData
 from myowave.offset_search import (
     MIN_OVERLAP_S,
@@ -45,7 +44,7 @@ _MOVEMENT_HZ = (0.5, 12.0)
 _ENVELOPE_HZ = (0.2, 4.0)
 _ENVELOPE_AGREE_S = 0.15
 _TAP_SECOND = 0.6
-_TAP_SHARE = 0.5
+_TAP_SHARE = 0.75
 # Both ways sure and more than this apart: one of them is wrong.
 _CONFLICT_S = 0.05
 _REMEDY = "tap both sensors together three times, unevenly, at the begin and at the end"
@@ -79,27 +78,30 @@ class LogTrack:
 
     Attributes
     ----------
-    identity : Identity
-        Of the board.
-    run, runs : int
-        Which run of how many.
     imu : (n, 6) float64 or None
         m/s² and rad/s, bias and mounting put right as the board did; None without raw counts.
     envelope : (n, m) float64
         Predicted, as a fraction of the reference.
+    muscles : tuple of str
+        One name a column of `envelope`.
     filled : (n,) bool
         Ticks without a sample, interpolated.
     start_unix_s : float
         Time 0 by the clock of the computer that logged.
+    run, runs : int
+        Which run of how many.
+    board : dict of str to str
+        Board, IMU and calibration, for provenance.
     """
 
-    identity: Identity
-    run: int
-    runs: int
     imu: NDArray[np.float64] | None
     envelope: NDArray[np.float64]
+    muscles: tuple[str, ...]
     filled: NDArray[np.bool_]
-    start_unix_s: float
+    start_unix_s: float = 0.0
+    run: int = 0
+    runs: int = 1
+    board: dict[str, str] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -136,15 +138,20 @@ def log_track(log: LogData, run: int | None = None) -> LogTrack:
     lsb = np.repeat([log.identity.acc_lsb_m_s2, log.identity.gyro_lsb_rad_s], 3)
     counts = log.corrected[rows][has_counts] * lsb
     return LogTrack(
-        identity=log.identity,
-        run=run,
-        runs=len(numbers),
         imu=_on_ticks(there, counts, n) if has_imu else None,
         envelope=_on_ticks(tick, log.envelope[rows], n),
+        muscles=log.identity.muscles,
         filled=filled,
         start_unix_s=fit_clock(log.device_us[rows], log.host_s[rows]).host_s(
             float(log.device_us[rows][0])
         ),
+        run=run,
+        runs=len(numbers),
+        board={
+            "board": log.identity.board,
+            "imu": log.identity.imu,
+            "calibration": str(log.identity.calibration or "none"),
+        },
     )
 
 
@@ -297,18 +304,17 @@ def _by_movement(track: LogTrack, recording: Recording) -> Alignment | str:
 
 
 def _by_envelope(track: LogTrack, recording: Recording) -> Alignment | str:
-    muscles = [muscle for muscle in track.identity.muscles if muscle in recording.muscles]
-    if not muscles and len(track.identity.muscles) == len(recording.muscles) == 1:
+    muscles = [muscle for muscle in track.muscles if muscle in recording.muscles]
+    if not muscles and len(track.muscles) == len(recording.muscles) == 1:
         # Named differently in both, there is no choice.
         columns = [(0, 0)]
     else:
         columns = [
-            (track.identity.muscles.index(muscle), recording.muscles.index(muscle))
-            for muscle in muscles
+            (track.muscles.index(muscle), recording.muscles.index(muscle)) for muscle in muscles
         ]
     if not columns:
         return (
-            f"envelope: the log's muscles ({', '.join(track.identity.muscles)}) are not the "
+            f"envelope: the log's muscles ({', '.join(track.muscles)}) are not the "
             f"recording's ({', '.join(recording.muscles) or 'none'})"
         )
     recorded = recording_envelope(recording).values
@@ -463,9 +469,7 @@ def aligned_recording(
             "aligned": {
                 "log": log_file.name,
                 "log_sha256": sha256(log_file),
-                "board": track.identity.board,
-                "imu": track.identity.imu,
-                "calibration": str(track.identity.calibration or "none"),
+                **track.board,
                 "log_begin_s": begin / RATE_HZ,
                 "interpolated_samples": int(track.filled[part].sum()),
                 **alignment.to_json(),

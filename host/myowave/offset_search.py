@@ -13,13 +13,13 @@ drift in question. The pieces are then asked one by one whether they agree.
 Times: `log` is the one whose clock counts; t_log = offset + t_other * (1 + drift).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 FEATURE_HZ = 100
-MAX_DRIFT_PPM = 500.0
+MAX_DRIFT_PPM = 300.0
 """Two crystals differ by 200 ppm at most; resonators by more, and are not searched for."""
 MIN_OVERLAP_S = 10.0
 AGREE_S = 0.05
@@ -39,9 +39,9 @@ _QUIET = 0.2
 # Two sensors 15 cm apart on one limb do not peak at one instant.
 _SAME_MOMENT_S = 0.002
 # Before the data speak: crystals against each other.
-_DRIFT_PRIOR_PPM = 50.0
+_DRIFT_PRIOR_PPM = 100.0
 
-TAP_TOLERANCE_S = 0.01
+TAP_TOLERANCE_S = 0.008
 _TAP_M_S2 = 4.0
 _TAP_ABOVE_NOISE = 10.0
 _TAP_WIDTH_S = 0.06
@@ -152,6 +152,10 @@ def find_peak(
     n, k = log.shape[1], other.shape[1]
     if min(n, k) < MIN_OVERLAP_S * FEATURE_HZ or not (log.any() and other.any()):
         return None
+    if n < k:
+        # The shorter one is cut up: of the longer one hardly a piece might lie in the overlap.
+        turned = find_peak(other, log, agree_s)
+        return None if turned is None else _turned(turned)
     pieces = _Pieces(log, other)
     lags = np.arange(-k, n + 1)
     begin, end = np.clip(lags, 0, n), np.clip(lags + k, 0, n)
@@ -205,6 +209,17 @@ def find_peak(
         agreeing=len(found_s),
         uncertainty_s=_SAME_MOMENT_S + 2.0 * float(np.sqrt(variance.max())),
         drift_uncertainty_ppm=2e6 * float(np.sqrt(errors[1, 1])),
+    )
+
+
+def _turned(peak: Peak) -> Peak:
+    """Return a peak with log and other exchanged."""
+    rate = 1.0 / (1.0 + 1e-6 * peak.drift_ppm)
+    return replace(
+        peak,
+        offset_s=-peak.offset_s * rate,
+        second_s=-peak.second_s * rate,
+        drift_ppm=1e6 * (rate - 1.0),
     )
 
 
@@ -442,7 +457,7 @@ def match_taps(
             int(np.sum((log_taps >= offset + begin) & (log_taps <= offset + end))),
             int(np.sum((other_taps >= begin) & (other_taps <= end))),
         ),
-        uncertainty_s=2.0 * float(np.sqrt(variance.max())),
+        uncertainty_s=_SAME_MOMENT_S + 2.0 * float(np.sqrt(variance.max())),
         drift_uncertainty_ppm=2e6 * float(np.sqrt(errors[1, 1])),
         overlap_s=end - begin,
     )
@@ -458,8 +473,9 @@ def _second_best(
     elsewhere = differences[np.abs(differences - offset) > 3 * TAP_TOLERANCE_S]
     if len(elsewhere) == 0:
         return 0
-    # Each tap is in few pairs of one offset, so counting pairs counts taps.
-    ends = np.searchsorted(elsewhere, elsewhere + TAP_TOLERANCE_S, side="right")
+    # Each tap is in few pairs of one offset, so counting pairs counts taps. Five times as wide as
+    # the tolerance: taps in step are nearly as good one tap later.
+    ends = np.searchsorted(elsewhere, elsewhere + 5 * TAP_TOLERANCE_S, side="right")
     return int(np.max(ends - np.arange(len(elsewhere))))
 
 
