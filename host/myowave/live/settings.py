@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -58,3 +59,13 @@ class MonitorSettings:
             )
         if self.theme not in THEMES:
             raise ConfigError(f"theme '{self.theme}', expected one of {', '.join(THEMES)}")
+
+    def next_recording(self) -> Path:
+        """Return where the next recording goes: a name in `record_dir` that no file has."""
+        stem = f"myowave-{datetime.now():%Y%m%d-%H%M%S}"
+        path = self.record_dir / f"{stem}.mwlog"
+        number = 2
+        while path.exists():
+            path = self.record_dir / f"{stem}-{number}.mwlog"
+            number += 1
+        return path

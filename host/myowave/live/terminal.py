@@ -1,21 +1,26 @@
 """The monitor in a terminal, such as over ssh: curves, bars, health, recording, by keyboard."""
 
 import math
+import re
 import threading
 import time
-from pathlib import Path
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
+from textual.color import Color
 from textual.containers import Vertical
 from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.widget import Widget
 from textual.widgets import Footer, Input, Label, Static
-from textual_plotext import PlotextPlot
+from textual_plotext import Plot
 
 from myowave.errors import MyowaveError
 from myowave.live.activation import Activation, Activity
@@ -25,11 +30,12 @@ from myowave.live.settings import WINDOW_RANGE_S, MonitorSettings
 
 UPDATES_HZ = 10.0
 WINDOWS_S = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
-LOG_SUFFIX = ".mwlog"
-# Okabe & Ito, Color universal design (2008): apart for colour-blind people too; those of the eight
-# that stand out on the background.
-_ON_DARK = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167))
-_ON_LIGHT = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (120, 90, 0))
+# Okabe & Ito, Color universal design (2008): apart for colour-blind people too, each where it
+# stands out from the background. A muscle has the colour that it has on the page.
+_ON_DARK = ("#56B4E9", "#E69F00", "#1FBF92", "#CC79A7", "#F0E442", "#E8743B")
+_ON_LIGHT = ("#0072B2", "#D55E00", "#009E73", "#B85C94", "#B07A00", "#3D8FC4")
+# What of a bar is not filled.
+_TRACK_ON_DARK, _TRACK_ON_LIGHT = "#2B333E", "#C8CED6"
 _DARK, _LIGHT = "textual-dark", "textual-light"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 # Identity, health, file, footer.
@@ -51,6 +57,54 @@ def run_tui(
     """
     MonitorApp(session, history, stop, settings).run()
     stop.set()
+
+
+class Curves(Widget):
+    """Lines of braille dots.
+
+    In place of textual-plotext's own widget, which sends each drawing through two general-purpose
+    parsers: half of what a drawing costs.
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self.plot = Plot()
+        self._strips: list[Strip] = []
+
+    def draw(self) -> None:
+        """Show what has been plotted, in the colours of the theme."""
+        width, height = self.size
+        back, ink = (
+            Color.parse(self.app.theme_variables[name]).rgb for name in ("background", "foreground")
+        )
+        self.plot.canvas_color(back)
+        self.plot.axes_color(back)
+        self.plot.ticks_color(ink)
+        self.plot.plotsize(width, height)
+        self._strips = [strip(line) for line in self.plot.build().splitlines()]
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the drawing."""
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+
+
+_ESCAPED = re.compile(r"((?:\x1b\[[\d;]*m)*)([^\x1b]*)")
+
+
+def strip(line: str) -> Strip:
+    """Convert a line with colours as a terminal understands them."""
+    parts = _ESCAPED.findall(line)
+    return Strip([Segment(text, _style(codes)) for codes, text in parts if text])
+
+
+@cache
+def _style(codes: str) -> Style:
+    style = Style.null()
+    for span in Text.from_ansi(f"{codes}x").spans:
+        assert isinstance(span.style, Style)
+        style += span.style
+    return style
 
 
 class Ask(ModalScreen[str | None]):
@@ -100,12 +154,13 @@ class MonitorApp(App[None]):
     #identity, #health, #file { height: 1; padding: 0 1; text-wrap: nowrap; }
     #identity { background: $primary; color: $text; text-style: bold; }
     #file { background: $panel; }
-    #file.recording { background: $error; color: $text; text-style: bold; }
+    #file.recording { color: $text-error; text-style: bold; }
     #banner { display: none; height: auto; padding: 0 1; text-style: bold; text-align: center; }
     #banner.alarm { display: block; background: $error; color: $text; }
     #banner.warning { display: block; background: $warning; color: $text; }
     #banner.news { display: block; background: $panel; }
     #curves { height: 1fr; }
+    ToastRack { dock: top; align: right top; margin-top: 3; }
     #bars { height: auto; padding: 0 1; text-wrap: nowrap; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -113,13 +168,15 @@ class MonitorApp(App[None]):
         Binding("r", "record", "Record"),
         Binding("m", "marker", "Marker"),
         Binding("n", "note", "Note"),
-        Binding("left", "scroll(-1)", "Back"),
-        Binding("right", "scroll(1)", "On"),
-        Binding("minus", "window(-1)", "Window", key_display="-"),
-        Binding("plus,equals_sign", "window(1)", "", key_display="+", show=False),
+        Binding("left", "scroll(-1)", "Scroll", key_display="←→"),
+        Binding("right", "scroll(1)", "Scroll", show=False),
+        Binding("minus", "window(-1)", "Window", key_display="-+"),
+        Binding("plus,equals_sign", "window(1)", "Window", show=False),
         Binding("b", "restart", "Start again", show=False),
-        Binding("d", "theme", "Theme"),
-        Binding("q,ctrl+c,ctrl+q", "quit", "Quit", key_display="q", priority=False),
+        Binding("d", "theme", "Dark/light"),
+        Binding("q", "leave", "Quit"),
+        # Also while a question is open.
+        Binding("ctrl+c", "leave", "Quit", show=False, priority=True),
     ]
 
     def __init__(
@@ -141,11 +198,12 @@ class MonitorApp(App[None]):
         self._last_recording: RecordingStatus | None = None
         self._markers = 0
         self._drawn: tuple[object, ...] = ()
+        self._shown: dict[Static, str | Text] = {}
         self._identity = Static(id="identity", markup=False)
         self._health = Static(id="health", markup=False)
         self._file = Static(id="file", markup=False)
         self._banner = Static(id="banner", markup=False)
-        self._curves = PlotextPlot(id="curves")
+        self._curves = Curves("curves")
         self._bars = Static(id="bars", markup=False)
         # A terminal does not say whether it is dark; most are.
         self.theme = _LIGHT if settings.theme == "light" else _DARK
@@ -200,7 +258,7 @@ class MonitorApp(App[None]):
             if self._session.status().recording is not None:
                 self._session.stop_recording()
             else:
-                self._session.start_recording(self._next_file())
+                self._session.start_recording(self._settings.next_recording())
         except (MyowaveError, OSError) as error:
             self.notify(str(error), severity="error", markup=False)
         self.update_view()
@@ -238,6 +296,10 @@ class MonitorApp(App[None]):
         """Start a board that has stopped."""
         self._session.restart()
 
+    def action_leave(self) -> None:
+        """End the view, and with it the session."""
+        self.exit()
+
     # ---- drawing -----------------------------------------------------------------------------
 
     @property
@@ -250,12 +312,21 @@ class MonitorApp(App[None]):
             self.exit()
             return
         status = self._session.status()
-        self._identity.update(identity_line(status))
-        self._health.update(health_line(status, self._latency_s(), self._is_dark))
+        self._show(self._identity, identity_line(status))
+        self._show(self._health, health_line(status, self._latency_s()))
         self._update_file(status)
         self._update_banner(status)
         self._update_curves()
-        self._bars.update(self._bars_text(self._activity()))
+        self._show(self._bars, self._bars_text(self._activity()))
+
+    def _show(self, widget: Static, content: str | Text) -> None:
+        """Change what a widget shows; anew laid out only where its height may have changed."""
+        before = self._shown.get(widget)
+        if content == before:
+            return
+        self._shown[widget] = content
+        lines = [0 if text is None else str(text).count("\n") for text in (before, content)]
+        widget.update(content, layout=lines[0] != lines[1] or widget is self._banner)
 
     def _latency_s(self) -> float:
         """Return how long ago the newest sample was measured."""
@@ -266,21 +337,23 @@ class MonitorApp(App[None]):
         self._file.set_class(recording is not None, "recording")
         if recording is not None:
             self._last_recording = recording
-            text = f"● REC {file_line(recording)}"
+            text, path = f"● REC {length(recording)} ", str(recording.path)
         elif self._last_recording is not None:
-            text = f"○ saved {file_line(self._last_recording)}"
+            text, path = f"○ saved {length(self._last_recording)} ", str(self._last_recording.path)
         else:
-            text = f"○ not recording; r records into {self._settings.record_dir}/"
+            text, path = "○ not recording; r records into ", f"{self._settings.record_dir}/"
         if self._paused_s is not None:
             back_s = self._history.newest_s - self._paused_s
-            text += f" | PAUSED {back_s:.1f} s ago"
-        self._file.update(text)
+            text = f"PAUSED {back_s:.1f} s ago | {text}"
+        room = self.size.width - 2 - len(text)
+        # The end of a path says more than its beginning.
+        self._show(self._file, text + (path if len(path) <= room else f"…{path[1 - room :]}"))
 
     def _update_banner(self, status: Status) -> None:
         kind, text = banner(status)
         for name in ("alarm", "warning", "news"):
             self._banner.set_class(name == kind, name)
-        self._banner.update(text)
+        self._show(self._banner, text)
 
     def _update_curves(self) -> None:
         end_s = self._history.newest_s if self._paused_s is None else self._paused_s
@@ -289,15 +362,16 @@ class MonitorApp(App[None]):
         if drawn == self._drawn or self._curves.size.width < 10:
             return
         self._drawn = drawn
-        view = self._history.view(end_s - self._window_s, end_s, 2 * self._curves.size.width)
-        plot = self._curves.plt
+        # One point a column: braille has two, and lines look the same.
+        view = self._history.view(end_s - self._window_s, end_s, self._curves.size.width)
+        plot = self._curves.plot
         plot.clear_figure()
-        high = 100.0 * view.high
-        top = 100.0
-        if np.isfinite(high).any():
-            top = max(top, 50.0 * math.ceil(float(np.nanmax(high)) / 50.0))
+        # A network may say a little less than rest.
+        high = np.maximum(100.0 * view.high, 0.0)
+        highest = float(np.nanmax(high, initial=100.0))
+        top = 25.0 * math.ceil(highest / 25.0)
         for column in range(high.shape[1]):
-            color = self._color(column)
+            color = Color.parse(self._color(column)).rgb
             for begin, end in runs(np.isfinite(high[:, column])):
                 plot.plot(
                     (view.time_s[begin:end] - end_s).tolist(),
@@ -309,10 +383,9 @@ class MonitorApp(App[None]):
         plot.xlim(-self._window_s, 0.0)
         ticks = [-self._window_s * part / 4 for part in (4, 3, 2, 1, 0)]
         plot.xticks(ticks, [*(f"{tick:g} s" for tick in ticks[:-1]), "now"])
-        marks = [0.0, top / 2, top]
+        marks = np.arange(0.0, top + 1.0, 50.0).tolist()
         plot.yticks(marks, [f"{mark:.0f} %" for mark in marks])
-        plot.grid(False, True)
-        self._curves.refresh()
+        self._curves.draw()
 
     def _activity(self) -> Activity:
         newest_s = self._history.newest_s
@@ -330,9 +403,9 @@ class MonitorApp(App[None]):
         for column, (muscle, active, level, peak) in enumerate(
             zip(muscles, activity.active, activity.level, activity.peak, strict=False)
         ):
-            style = Style(color="rgb({},{},{})".format(*self._color(column)), bold=True)
-            value = "   - %" if math.isnan(level) else f"{100 * level:4.0f} %"
-            width = max(5, self.size.width - 2 - name_width - len(value) - 11)
+            style = Style(color=self._color(column), bgcolor=self._track(), bold=True)
+            value = "   - %" if math.isnan(level) else f"{100 * max(level, 0.0):4.0f} %"
+            width = max(5, self.size.width - 2 - name_width - len(value) - 12)
             drawn = bar(level, peak, self._settings.threshold_on, width)
             for row in range(rows):
                 middle = row == rows // 2
@@ -341,23 +414,16 @@ class MonitorApp(App[None]):
                 line.append(drawn, style)
                 line.append(f" {value}  " if middle else "", Style(bold=True))
                 if active and middle:
-                    line.append(" ACTIVE", style + Style(reverse=True))
+                    line.append(" ACTIVE ", style + Style(reverse=True))
                 lines.append(line)
         return Text("\n").join(lines)
 
-    def _color(self, column: int) -> tuple[int, int, int]:
+    def _track(self) -> str:
+        return _TRACK_ON_DARK if self._is_dark else _TRACK_ON_LIGHT
+
+    def _color(self, column: int) -> str:
         colors = _ON_DARK if self._is_dark else _ON_LIGHT
         return colors[column % len(colors)]
-
-    def _next_file(self) -> Path:
-        """Return a name no file has yet."""
-        folder = self._settings.record_dir
-        stem = time.strftime("%Y-%m-%d_%H%M%S")
-        path, number = folder / f"{stem}{LOG_SUFFIX}", 1
-        while path.exists():
-            number += 1
-            path = folder / f"{stem}_{number}{LOG_SUFFIX}"
-        return path
 
 
 def identity_line(status: Status) -> str:
@@ -365,52 +431,48 @@ def identity_line(status: Status) -> str:
     identity, card = status.identity, status.card
     if identity is None:
         return f"MyoWave | {status.url}"
-    model = identity.model_sha256[:12]
-    named = f"{card.name} {model}" if card is not None else model
-    parts = [
-        f"MyoWave | {identity.board}",
-        f"model {named}" + (" (simulated data)" if card is not None and card.simulated else ""),
-        f"IMU {identity.imu or 'none'}",
-        f"firmware {identity.firmware}",
-    ]
+    parts = [identity.board]
     if identity.failed_tests:
-        parts.insert(1, f"SELF-TEST FAILED: {', '.join(identity.failed_tests)}")
+        parts.append(f"SELF-TEST FAILED: {', '.join(identity.failed_tests)}")
+    parts.append("model unknown" if card is None else card.name)
+    parts[-1] += f" {identity.model_sha256[:12]}"
+    if card is not None and card.simulated:
+        parts[-1] += " (simulated data)"
+    parts += [identity.imu or "no IMU", f"firmware {identity.firmware}", status.url]
     return " | ".join(parts)
 
 
-def health_line(status: Status, latency_s: float, dark: bool) -> Text:
+def health_line(status: Status, latency_s: float) -> Text:
     """Return the health strip; what should be 0 and is not stands out."""
     counters = status.statistics
-    wrong = Style(color="bright_white" if dark else "white", bgcolor="red", bold=True)
+    wrong = Style(color="white", bgcolor="red", bold=True)
     line = Text()
 
     def add(name: str, value: str, bad: bool = False) -> None:
-        line.append(f"{name} ", Style(dim=True))
+        line.append(f"{name} ")
         line.append(value, wrong if bad else Style(bold=True))
         line.append("  ")
 
-    add("rate", "- Hz" if status.rate_hz is None else f"{status.rate_hz:.0f} Hz")
-    add("lost", str(status.lost_frames), status.lost_frames > 0)
-    damaged = status.crc_errors + status.malformed
-    add("CRC", str(damaged), damaged > 0)
-    add("gaps", str(status.gaps), status.gaps > 0)
-    if counters is not None:
-        late = counters.overruns + counters.dropped
-        add("overruns", str(late), late > 0)
-        add("CPU", f"{counters.cpu_load_permille / 10:.0f} %")
-        add("step", f"{counters.longest_step_us} us")
+    line.append("- Hz" if status.rate_hz is None else f"{status.rate_hz:.0f} Hz", Style(bold=True))
+    line.append("  ")
     if math.isfinite(latency_s) and status.state == "live":
         add("delay", f"{1000 * latency_s:.0f} ms")
+    add("lost", str(status.lost_frames), status.lost_frames > 0)
+    add("CRC", str(status.crc_errors), status.crc_errors > 0)
+    if counters is not None:
+        add("overruns", str(counters.overruns), counters.overruns > 0)
+        add("CPU", f"{counters.cpu_load_permille / 10:.0f} %")
+        add("step", f"{counters.longest_step_us} us")
+    add("gaps", str(status.gaps), status.gaps > 0)
     return line
 
 
-def file_line(recording: RecordingStatus) -> str:
-    """Return the file of a recording, its length in time and bytes, and its markers."""
+def length(recording: RecordingStatus) -> str:
+    """Return how long a recording is in time and bytes, and its markers."""
     minutes, seconds = divmod(int(recording.seconds), 60)
-    markers = f", {recording.markers} markers" if recording.markers else ""
-    return (
-        f"{recording.path} {minutes // 60}:{minutes % 60:02d}:{seconds:02d}, "
-        f"{recording.bytes / 1e6:.1f} MB{markers}"
+    markers = f" {recording.markers} marker{'' if recording.markers == 1 else 's'}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} {recording.bytes / 1e6:.1f} MB" + (
+        markers if recording.markers else ""
     )
 
 

@@ -199,8 +199,9 @@ def _find_port() -> str:
 
 
 def _terminal() -> "View":
-    if not sys.stdout.isatty():
-        raise ConfigError("--tui: standard output is no terminal; --plain prints lines")
+    # It draws on standard error.
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
+        raise ConfigError("--tui: this is no terminal; --plain prints lines")
     try:
         from myowave.live.terminal import run_tui
     except ModuleNotFoundError as error:
