@@ -333,8 +333,8 @@ def test_a_board_exchanged_behind_its_bridge_is_found_out(live, other, monkeypat
                     with Device.open(second.port) as device:
                         device.start()
                 bridge.connect(second.port)
-                wait_for(lambda: len(heard.identities) > 1)
-                assert heard.identities[-1].model_sha256 == load_card(other).tflite_sha256
+                sha256 = load_card(other).tflite_sha256
+                wait_for(lambda: heard.identities[-1].model_sha256 == sha256)
                 assert session.status().previous_sha256 == heard.identities[0].model_sha256
                 wait_for(lambda: session.status().state == "live")
                 bridge.disconnect()

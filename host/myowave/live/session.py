@@ -307,7 +307,7 @@ class Session:
         arrived: list[tuple[Frame, float]] = []
         device.listen(lambda frame: arrived.append((frame, time.time())))
         try:
-            identity = device.identify()
+            identity = _newest_identity(device, arrived)
             self._refuse_other(identity)
             if self._log is not None and event == "opened":
                 self._recorder = Recorder(self._log, identity, raw=self._raw)
@@ -593,6 +593,21 @@ class Session:
     def _forget_arrivals(self, now: float) -> None:
         while self._arrivals and now - self._arrivals[0][0] > RATE_S:
             self._arrivals.popleft()
+
+
+def _newest_identity(device: Device, arrived: list[tuple[Frame, float]]) -> Identity:
+    """Return who a board is, all `arrived` of it considered.
+
+    The first identity frame may be the one of its boot, from before it had found its IMU. With the
+    pong, the answer has come too.
+    """
+    newest = device.identify()
+    device.ping()
+    for frame, _ in arrived:
+        if frame.name == "identity":
+            with contextlib.suppress(FrameError):
+                newest = Identity.from_frame(frame)
+    return newest
 
 
 class _OtherModelError(LinkError):
