@@ -23,6 +23,7 @@ from myowave.errors import RecordingError
 from myowave.imu import IMU_CHANNELS
 from myowave.log import LogData
 from myowave.offset_search import (
+    MAX_DRIFT_PPM,
     MIN_OVERLAP_S,
     Peak,
     TapMatch,
@@ -344,6 +345,11 @@ def _judge(method: Method, peak: Peak | None, track: LogTrack) -> Alignment | st
             f"{peak.over_noise:.1f} times the noise (needed {bounds.over_noise:g}), "
             f"{peak.over_second:.2f} times the next best (needed {bounds.over_second:g}), "
             f"{peak.agreeing} of {peak.pieces} pieces agree (needed {needed_pieces})"
+        )
+    if peak.least_drift_ppm > MAX_DRIFT_PPM:
+        return (
+            f"{method}: the clocks drift apart by {peak.least_drift_ppm:.0f} ppm or more (needed "
+            f"{MAX_DRIFT_PPM:g} at most, as between crystals)"
         )
     uncertainty_s = peak.uncertainty_s + (_ENVELOPE_LAG_S if method == "envelope" else 0.0)
     evidence = {

@@ -83,6 +83,8 @@ class Peak:
         sensors in different places of the limb.
     drift_uncertainty_ppm : float
         Two standard deviations.
+    least_drift_ppm : float
+        Size of the smallest drift the pieces allow, with nothing assumed of crystals.
     """
 
     offset_s: float
@@ -96,6 +98,7 @@ class Peak:
     agreeing: int
     uncertainty_s: float
     drift_uncertainty_ppm: float
+    least_drift_ppm: float
 
 
 def whitened(values: NDArray[np.float64], band_hz: tuple[float, float]) -> NDArray[np.float64]:
@@ -191,24 +194,21 @@ def find_peak(
     second = int(np.argmax(np.where(elsewhere, best, 0.0)))
     times_s, found_s, count = pieces.ask(int(lags[top]), float(best_drift[top]), agree_s)
     middle_s = pieces.middle / FEATURE_HZ
-    lag_s, drift_ppm, errors = _line(
-        times_s - middle_s, found_s, lags[top] / FEATURE_HZ, float(best_drift[top])
-    )
+    line = _line(times_s - middle_s, found_s, lags[top] / FEATURE_HZ, float(best_drift[top]))
     first_s = float(begin[top] - lags[top]) / FEATURE_HZ - middle_s
-    ends_s = np.array([first_s, first_s + overlap[top]])
-    variance = errors[0, 0] + 2 * errors[0, 1] * ends_s + errors[1, 1] * ends_s**2
     return Peak(
-        offset_s=lag_s - 1e-6 * drift_ppm * middle_s,
-        drift_ppm=drift_ppm,
+        offset_s=line.lag_s - 1e-6 * line.drift_ppm * middle_s,
+        drift_ppm=line.drift_ppm,
         correlation=float(best[top] / np.sqrt(overlap[top])),
         over_noise=float(best[top] / noise),
         over_second=float(best[top] / max(float(best[second]), noise)),
-        second_s=float(lags[second]) / FEATURE_HZ - 1e-6 * drift_ppm * middle_s,
+        second_s=float(lags[second]) / FEATURE_HZ - 1e-6 * line.drift_ppm * middle_s,
         overlap_s=float(overlap[top]),
         pieces=count,
         agreeing=len(found_s),
-        uncertainty_s=_SAME_MOMENT_S + 2.0 * float(np.sqrt(variance.max())),
-        drift_uncertainty_ppm=2e6 * float(np.sqrt(errors[1, 1])),
+        uncertainty_s=line.uncertainty_s(first_s, first_s + float(overlap[top])),
+        drift_uncertainty_ppm=line.drift_uncertainty_ppm,
+        least_drift_ppm=line.least_drift_ppm,
     )
 
 
@@ -310,29 +310,62 @@ def _vertex(values: NDArray[np.float32], top: int) -> float:
     return 0.5 * (left - right) / curvature if curvature < 0.0 else 0.0
 
 
+@dataclass(frozen=True)
+class _Line:
+    """Lag against time: `lag_s + 1e-6 * drift_ppm * time`, with covariance of (lag, drift)."""
+
+    lag_s: float
+    drift_ppm: float
+    covariance: NDArray[np.float64]
+    least_drift_ppm: float = 0.0
+
+    def uncertainty_s(self, begin_s: float, end_s: float) -> float:
+        """Return two standard deviations at the worse end, and what no correlation tells."""
+        ends = np.array([begin_s, end_s])
+        (lag, both), (_, drift) = self.covariance
+        variance = lag + 2 * both * ends + drift * ends**2
+        return _SAME_MOMENT_S + 2.0 * float(np.sqrt(variance.max()))
+
+    @property
+    def drift_uncertainty_ppm(self) -> float:
+        """Two standard deviations."""
+        return 2e6 * float(np.sqrt(self.covariance[1, 1]))
+
+
 def _line(
-    times_s: NDArray[np.float64],
-    lags_s: NDArray[np.float64],
-    lag_s: float,
-    drift_ppm: float,
-) -> tuple[float, float, NDArray[np.float64]]:
-    """Fit lag and drift to the pieces; return both and their covariance (s², s²/s, 1).
+    times_s: NDArray[np.float64], lags_s: NDArray[np.float64], lag_s: float, drift_ppm: float
+) -> _Line:
+    """Fit lag and drift to pieces or taps; without any, return the values given.
 
     A drift of crystals is assumed beforehand, so that a recording of seconds keeps a sober one.
     """
     if len(times_s) == 0:
-        return lag_s, drift_ppm, np.diag([AGREE_S**2, (1e-6 * MAX_DRIFT_PPM) ** 2])
-    prior = np.diag([0.0, 1.0 / (1e-6 * _DRIFT_PRIOR_PPM) ** 2])
+        return _Line(lag_s, drift_ppm, np.diag([AGREE_S**2, (1e-6 * MAX_DRIFT_PPM) ** 2]))
     design = np.column_stack([np.ones(len(times_s)), times_s])
     deviation = 0.002
     # Twice: how well pieces fit a line is known after a first one.
     for _ in range(2):
-        information = design.T @ design / deviation**2 + prior
-        covariance = np.linalg.inv(information)
+        information = design.T @ design / deviation**2
+        assumed = np.diag([0.0, 1.0 / (1e-6 * _DRIFT_PRIOR_PPM) ** 2])
+        covariance = np.linalg.inv(information + assumed)
         solution = covariance @ (design.T @ lags_s) / deviation**2
         rest = lags_s - design @ solution
         deviation = max(0.0005, float(np.sqrt(np.sum(rest**2) / max(1, len(rest) - 2))))
-    return float(solution[0]), 1e6 * float(solution[1]), np.asarray(covariance, dtype=np.float64)
+    # The same without the assumption, which only gets wrong what is far from any crystal.
+    spread = times_s - times_s.mean()
+    extent = float(np.sum(spread**2))
+    least = 0.0
+    if extent > 0.0 and len(times_s) > 2:
+        free = float(spread @ lags_s) / extent
+        rest = lags_s - lags_s.mean() - free * spread
+        own = float(np.sqrt(max(np.sum(rest**2) / (len(rest) - 2), 0.0005**2) / extent))
+        least = max(0.0, abs(free) - 2.0 * own)
+    return _Line(
+        float(solution[0]),
+        1e6 * float(solution[1]),
+        np.asarray(covariance, dtype=np.float64),
+        1e6 * least,
+    )
 
 
 # ---- taps ----------------------------------------------------------------------------------------
@@ -441,15 +474,13 @@ def match_taps(
         if abs(there - at_middle[best]) > 3 * TAP_TOLERANCE_S:
             second = max(second, count)
     times, lags = pairs[:, 0], pairs[:, 1] - pairs[:, 0]
-    lag, drift_ppm, errors = _line(times - middle, lags, at_middle[best], 1e6 * lines[best][1])
-    offset = lag - 1e-6 * drift_ppm * middle
+    line = _line(times - middle, lags, at_middle[best], 1e6 * lines[best][1])
+    offset = line.lag_s - 1e-6 * line.drift_ppm * middle
     begin, end = max(0.0, -offset), min(other_s, log_s - offset)
-    ends = np.array([begin, end]) - middle
-    variance = errors[0, 0] + 2 * errors[0, 1] * ends + errors[1, 1] * ends**2
     splits = np.flatnonzero(np.diff(times) > TAP_GROUP_S) + 1
     return TapMatch(
         offset_s=offset,
-        drift_ppm=drift_ppm,
+        drift_ppm=line.drift_ppm,
         matched=len(pairs),
         second=second,
         groups=tuple(len(group) for group in np.split(times, splits)),
@@ -457,8 +488,8 @@ def match_taps(
             int(np.sum((log_taps >= offset + begin) & (log_taps <= offset + end))),
             int(np.sum((other_taps >= begin) & (other_taps <= end))),
         ),
-        uncertainty_s=_SAME_MOMENT_S + 2.0 * float(np.sqrt(variance.max())),
-        drift_uncertainty_ppm=2e6 * float(np.sqrt(errors[1, 1])),
+        uncertainty_s=line.uncertainty_s(begin - middle, end - middle),
+        drift_uncertainty_ppm=line.drift_uncertainty_ppm,
         overlap_s=end - begin,
     )
 

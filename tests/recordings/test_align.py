@@ -185,6 +185,14 @@ def test_half_an_hour_with_drift():
     assert found.evidence["agreeing"] == found.evidence["pieces"]
 
 
+@pytest.mark.parametrize("drift_ppm", [-3000.0, 1000.0])
+def test_a_clock_that_is_no_crystal_is_refused(sessions, drift_ppm):
+    """A drift of the usual size would be taken, and the ends be off by what is beyond it."""
+    recording = Other(2.0, 28.0, drift_ppm).record(sessions[0])
+    with pytest.raises(RecordingError, match=r"drift apart by \d+ ppm or more"):
+        find_alignment(track_of(sessions[0]), recording)
+
+
 # ---- by taps -------------------------------------------------------------------------------------
 
 
