@@ -3,14 +3,12 @@
 import contextlib
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-import tty
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from myowave.log import LogData, LogWriter, read_log
 from myowave.model_card import load_card, write_card
 from myowave.virtual import VirtualBoard
 from myowave.wire import decode_frame, encode_frame
+from tests.firmware.bridge import Bridge
 from tests.firmware.models import IMU, expected, movement, write_model
 
 MYOWAVE = Path(sys.executable).with_name("myowave")
@@ -255,44 +254,6 @@ def test_unplugged_for_good_the_log_ends_with_its_time(board, tmp_path):
     thread.join(20)
     assert not thread.is_alive()
     assert [e["event"] for _, e in read_log(path).events] == ["opened", "lost", "closed"]
-
-
-class Bridge:
-    """A USB bridge: its port stays while the board behind it is switched off and on."""
-
-    def __init__(self) -> None:
-        self._controller, self._terminal = os.openpty()
-        tty.setraw(self._terminal)
-        self.port = os.ttyname(self._terminal)
-        self._board: int | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._pump, daemon=True)
-        self._thread.start()
-
-    def connect(self, port: str) -> None:
-        self._board = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-
-    def disconnect(self) -> None:
-        assert self._board is not None
-        board, self._board = self._board, None
-        time.sleep(0.1)
-        os.close(board)
-
-    def _pump(self) -> None:
-        while not self._stop.is_set():
-            board = self._board
-            lines = [self._controller] if board is None else [self._controller, board]
-            for line in select.select(lines, [], [], 0.05)[0]:
-                data = os.read(line, 4096)
-                other = self._board if line == self._controller else self._controller
-                if other is not None:
-                    os.write(other, data)
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        os.close(self._controller)
-        os.close(self._terminal)
 
 
 def test_a_rebooted_board_is_started_again(board, model, tmp_path, monkeypatch):
