@@ -54,14 +54,8 @@ class Logger:
         Port of the board.
     path : Path
         Log file; one that exists is continued if it is of the same model.
-    raw : bool
-        Have the board send raw IMU counts too.
-    seconds : float, optional
-        End after this time.
-    calibration : Calibration, optional
-        What the board is to put right; without one it goes on with what it was told last.
-    model_dirs : sequence of Path
-        Model directories whose cards are looked at first, for the one the log is to hold.
+    raw, seconds, calibration, model_dirs
+        As of `Session`; the card found goes into the log.
     listeners : sequence of Listener
         Who else is told what comes.
 
