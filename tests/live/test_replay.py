@@ -16,13 +16,16 @@ from myowave.calibration import Calibration
 from myowave.cli import main
 from myowave.errors import ConfigError, LinkError, RecordingError
 from myowave.link import Device
+from myowave.live.activation import Activation
+from myowave.live.history import History
 from myowave.live.logger import Logger
+from myowave.live.session import Session
 from myowave.log import LogData, LogWriter, read_log
 from myowave.model_card import load_card
 from myowave.paths import REPOSITORY
 from myowave.replay import TX_RING_SIZE, ReplayedBoard
 from myowave.virtual import VirtualBoard
-from myowave.wire import Frame, decode_frame, encode_frame
+from myowave.wire import DEFINITION, Frame, decode_frame, encode_frame
 from tests.firmware.models import IMU, movement
 
 MYOWAVE = Path(sys.executable).with_name("myowave")
@@ -251,6 +254,51 @@ def test_what_a_board_says_is_printed_as_it_is(session_log, tmp_path, capsys):
     with ReplayedBoard(log, speed=AS_FAST_AS_READ) as board:
         assert main(["log", board.port, "-o", str(tmp_path / "again")]) == 0
     assert "[/red] at [bold" in capsys.readouterr().out
+
+
+def test_frames_no_board_sends_upset_nobody(session_log, tmp_path):
+    """Values at their extremes, their checksum right: read, played, shown and logged alike."""
+    rng = np.random.default_rng(5)
+    log = tmp_path / "hostile"
+    head = session_log.read_bytes()
+    log.write_bytes(head[: head.index(b"muscle 0") + 60])
+    names = [field.name for field in DEFINITION.frames["statistics"].fields]
+    u32 = [0, 1, 19, 1000, (1 << 31) - 1, (1 << 32) - 1]
+    u64 = [0, 1, 20_000, (1 << 32) - 1, 1 << 62]
+    with LogWriter(log) as writer:
+        for number in range(300):
+            count = int(rng.choice([1, 20, 127]))
+            fields = {
+                "first_tick": int(rng.choice(u32)),
+                "time_us": int(rng.choice(u64)),
+                "gap_ticks": int(rng.choice(u32)),
+                "flags": int(rng.choice([0, 1, 4, 255 - 2])),
+                "warm_up": int(rng.choice([0, 1, 255])),
+                "count": count,
+                "outputs": 1,
+                "predictions": rng.integers(-128, 128, (count, 1)),
+                "counts": [],
+            }
+            writer.frame(decode_frame(encode_frame("data", number, **fields)[1:-1]))
+            statistics = {**dict.fromkeys(names, 255), "time_us": fields["time_us"]}
+            writer.frame(decode_frame(encode_frame("statistics", number, **statistics)[1:-1]))
+    was = read_log(log)
+    assert was.n_samples > 300
+    history, activation = History(seconds=60.0), Activation()
+    session = Session("", recording=tmp_path / "again")
+    with ReplayedBoard(log, speed=AS_FAST_AS_READ) as board:
+        session.url = board.port
+        session.add(history)
+        session.run(threading.Event())
+    now = read_log(tmp_path / "again")
+    for column in ("run", "tick", "device_us", "predictions", "warm_up", "missing"):
+        assert np.array_equal(getattr(was, column), getattr(now, column)), column
+    view = history.view(history.newest_s - 10.0, history.newest_s, 100)
+    assert view.low.shape == (len(view.time_s), 1)
+    assert not np.isnan(view.low).all()
+    newest = history.latest(10.0)
+    assert len(newest.tick) > 0
+    activation.update(newest.envelope, history.newest_s)
 
 
 def test_a_damaged_log_plays_what_is_left(session_log, tmp_path):
