@@ -89,6 +89,9 @@ class LogTrack:
         Ticks without a sample, interpolated.
     start_unix_s : float
         Time 0 by the clock of the computer that logged.
+    envelope_delay_s : float or None
+        How much later than the muscle the network was taught to show it, by the model's card; None
+        where the log holds none.
     run, runs : int
         Which run of how many.
     board : dict of str to str
@@ -100,6 +103,7 @@ class LogTrack:
     muscles: tuple[str, ...]
     filled: NDArray[np.bool_]
     start_unix_s: float = 0.0
+    envelope_delay_s: float | None = None
     run: int = 0
     runs: int = 1
     board: dict[str, str] = field(default_factory=dict)
@@ -146,6 +150,7 @@ def log_track(log: LogData, run: int | None = None) -> LogTrack:
         start_unix_s=fit_clock(log.device_us[rows], log.host_s[rows]).host_s(
             float(log.device_us[rows][0])
         ),
+        envelope_delay_s=_envelope_delay_s(log.card),
         run=run,
         runs=len(numbers),
         board={
@@ -154,6 +159,17 @@ def log_track(log: LogData, run: int | None = None) -> LogTrack:
             "calibration": str(log.identity.calibration or "none"),
         },
     )
+
+
+def _envelope_delay_s(card: dict[str, Any] | None) -> float | None:
+    """Return the delays a model's card states, of its target's filters and asked of the network."""
+    target = (card or {}).get("target")
+    if not isinstance(target, dict):
+        return None
+    delays_ms = [target.get(name) for name in ("filter_delay_ms", "delay_ms")]
+    if not all(isinstance(delay, int | float) for delay in delays_ms):
+        return None
+    return 1e-3 * float(sum(delay for delay in delays_ms if delay is not None))
 
 
 def _on_ticks(ticks: NDArray[np.int64], values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
@@ -321,7 +337,11 @@ def _by_envelope(track: LogTrack, recording: Recording) -> Alignment | str:
     recorded = recording_envelope(recording).values
     log = np.stack([whitened(track.envelope[:, i], _ENVELOPE_HZ) for i, _ in columns])
     other = np.stack([whitened(recorded[:, j], _ENVELOPE_HZ) for _, j in columns])
-    return _judge("envelope", find_peak(log, other, _ENVELOPE_AGREE_S), track)
+    peak = find_peak(log, other, _ENVELOPE_AGREE_S)
+    delay_s = track.envelope_delay_s or 0.0
+    if peak is not None:
+        peak = replace(peak, offset_s=peak.offset_s - delay_s, second_s=peak.second_s - delay_s)
+    return _judge("envelope", peak, track)
 
 
 def _judge(method: Method, peak: Peak | None, track: LogTrack) -> Alignment | str:

@@ -370,6 +370,26 @@ def test_without_raw_counts_the_envelope_tells(folder, capsys, tmp_path):
     assert "log with --raw" in err
 
 
+def test_the_delay_the_network_was_taught_is_taken_off(folder):
+    log = read_log(folder / "plain.mwlog")
+    other = load(folder / "other.parquet")
+    card = json.loads((MODEL / "model.json").read_text())
+    late = {**card, "target": {**card["target"], "filter_delay_ms": 30.0, "delay_ms": 50}}
+    found = {
+        name: find_alignment(log_track(replace(log, card=card)), other)
+        for name, card in (
+            ("none", None),
+            ("model's", card),
+            ("late", late),
+            ("odd", {"target": 1}),
+        )
+    }
+    offset_s = found["none"].offset_s
+    assert found["model's"].offset_s == found["odd"].offset_s == offset_s
+    assert found["late"].offset_s == pytest.approx(offset_s - 0.08)
+    assert found["late"].start_unix_s == pytest.approx(found["none"].start_unix_s - 0.08)
+
+
 def test_muscles_that_are_not_the_logs_are_refused(folder):
     track = log_track(read_log(folder / "plain.mwlog"))
     other = load(folder / "other.parquet")
