@@ -117,7 +117,7 @@ def test_check_passes_on_the_log_of_a_replay(tmp_path):
         log_of(board.port, log, raw=True)
     replayed(log, again)
     words = [DEMO_MODEL, recording, "--on", "native", "--log", again, "--json", figures]
-    assert main(["check", *map(str, words)]) == 0
+    assert main(["check", *map(str, words), "--report", str(tmp_path / "report.html")]) == 0
     parity = json.loads(figures.read_text())["parity"]["log"]
     assert (parity["samples"], parity["mismatches"]) == (len(counts) - card.receptive_field + 1, 0)
 

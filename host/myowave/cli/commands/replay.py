@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from myowave.cli.output import console
+from myowave.cli.played_board import run_until_stopped
 
 ORDER = 115
 
@@ -48,10 +49,5 @@ def replay_command(
                 + f" play at {link}; Ctrl-C ends it",
                 markup=False,
             )
-            told = False
-            while not stop.is_set():
-                board.wait(0.1)
-                if board.ended.is_set() and not told:
-                    console.print("the log has been played to its end")
-                    told = True
+            run_until_stopped(board, stop, "log")
     console.print("switched off")
