@@ -2,6 +2,8 @@
 // measuring in the browser how old a sample is when it is painted.
 "use strict";
 
+const isSeen = (view) => view.model.visible && !view.is_destroyed;
+
 const myowave = {
   tab: null,
   shown: new Map(),
@@ -86,21 +88,40 @@ const myowave = {
     if (!(newest_host_s > previous_host_s)) {
       return;
     }
-    const plots = [...Bokeh.index.query((view) => view.model.type === "Figure")];
+    const plots = [...Bokeh.index.query((view) => view.model.type === "Figure")].filter(isSeen);
     plots.forEach((view) => this.watch(view));
     // An update that comes before the last one was painted is painted with it.
     const since = this.pending === null ? previous_host_s : this.pending.since;
     this.pending = {since, until: newest_host_s, number: this.tab.number, plots: new Set(plots)};
   },
 
-  // Bokeh paints in an animation frame, and tells nobody.
+  watched: new WeakSet(),
+
   watch(view) {
-    if (Object.hasOwn(view, "repaint")) {
+    if (!this.watched.has(view)) {
+      this.watched.add(view);
+      // Bokeh paints in an animation frame, then emits this.
+      view.repainted.connect(() => this.onPainted(view));
+      for (const renderer of view.renderer_views.values()) {
+        this.settle(renderer);
+      }
+    }
+  },
+
+  // Bokeh 3.9 writes a style sheet with the place of each renderer at every paint, the same each
+  // time, and then reads styles: the browser works them all out again, some fifty times a paint.
+  settle(renderer) {
+    const sheet = renderer.position;
+    if (sheet === undefined) {
       return;
     }
-    view.repaint = () => {
-      Object.getPrototypeOf(view).repaint.call(view);
-      this.onPainted(view);
+    const replace = sheet.replace.bind(sheet);
+    let written = null;
+    sheet.replace = (css, ...rest) => {
+      if (css !== written) {
+        written = css;
+        replace(css, ...rest);
+      }
     };
   },
 
@@ -111,8 +132,8 @@ const myowave = {
     }
     const {since, until, number, plots} = this.pending;
     plots.delete(view);
-    // A plot that has been replaced meanwhile is never painted.
-    if ([...plots].every((plot) => plot.is_destroyed)) {
+    // A plot that has been hidden or replaced meanwhile is not painted.
+    if (![...plots].some(isSeen)) {
       const now = Date.now();
       this.painted.push([now, now - 500 * (since + until)]);
       this.pending = null;

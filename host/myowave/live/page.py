@@ -21,10 +21,10 @@ from bokeh.core.properties import Bool, Dict, Float, Int, List, String
 from bokeh.document import Document
 from bokeh.events import ButtonClick, DocumentReady, ValueSubmit
 from bokeh.model import DataModel
-from bokeh.models.annotations import Span
 from bokeh.models.callbacks import CustomJS
 from bokeh.models.css import InlineStyleSheet
 from bokeh.models.formatters import CustomJSTickFormatter, PrintfTickFormatter
+from bokeh.models.grids import Grid
 from bokeh.models.layouts import Column, LayoutDOM
 from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
@@ -51,9 +51,8 @@ from myowave.live.settings import THEMES, WINDOW_RANGE_S, MonitorSettings
 UPDATE_MS = 33
 # Digits that change more often cannot be read.
 NUMBERS_S = 0.2
-# An update is sent while at most one is not painted yet: a slow tab gets fewer, and none late. One
-# that paints nothing, as it is in the background, gets one now and then.
-UNPAINTED_UPDATES = 1
+# An update is sent once the last one is painted: a slow tab gets fewer, and none late. One that
+# paints nothing, as it is in the background, gets one now and then.
 UNPAINTED_S = 1.0
 # Two points a bin: the curve has one for a pixel and a half of a wide screen.
 BINS = 400
@@ -200,7 +199,7 @@ class Page:
         self._identity: Identity | None = None
         self._markers_version = -1
         self._activation = Activation(settings.threshold_on, settings.threshold_off)
-        self._plots = _Plots(LIGHT, (), False, False)
+        self._plots = _Plots((), emg=False)
 
         self._sheet = InlineStyleSheet(css=monitor.widget_style)
         self._texts: dict[str, str] = {}
@@ -214,11 +213,13 @@ class Page:
         document.template_variables.update(
             style=monitor.assets["css"], script=monitor.assets["js"], theme=settings.theme
         )
-        self._tab.on_change("dark", lambda attr, old, new: self._build())
+        self._tab.on_change("dark", lambda attr, old, new: self._show_look())
         self._tab.on_change("command", lambda attr, old, new: self._obey(new))
         document.js_on_event(
             DocumentReady, CustomJS(args={"tab": self._tab}, code="myowave.attach(tab)")
         )
+        # A tab that has painted late is waiting for what is new.
+        self._tab.on_change("painted", lambda attr, old, new: self._update_if_late())
         self.update()
         document.add_periodic_callback(self.update, UPDATE_MS)
 
@@ -265,19 +266,19 @@ class Page:
             stylesheets=sheet,
         )
         self._pause = self._toggle("pause", "Pause", 84)
-        self._lock = self._toggle("lock", "Lock y-axis", 104)
-        self._raw = self._toggle("raw", "Raw channels", 116, settings.show_raw)
+        self._lock = self._toggle("lock", "Lock y-axis", 112)
+        self._raw = self._toggle("raw", "Raw channels", 128, settings.show_raw)
         self._theme = RadioButtonGroup(
             name="theme",
             labels=["Auto", "Light", "Dark"],
             active=THEMES.index(settings.theme),
-            width=170,
+            width=190,
             height=36,
             stylesheets=sheet,
         )
         self._threshold.on_change("value", lambda attr, old, new: self._set_thresholds(*new))
         self._pause.on_change("active", lambda attr, old, new: self._set_pause(new))
-        self._raw.on_change("active", lambda attr, old, new: self._build())
+        self._raw.on_change("active", lambda attr, old, new: self._show_raw())
         self._theme.js_on_change(
             "active", CustomJS(code="myowave.choose(cb_obj.labels[cb_obj.active].toLowerCase())")
         )
@@ -322,7 +323,7 @@ class Page:
             self._label,
             self._button("mark", "Mark", self._mark, 70),
             self._note,
-            self._button("addnote", "Add note", self._add_note, 90),
+            self._button("addnote", "Add note", self._add_note, 100),
         ]
 
     # ---- what a person asks for --------------------------------------------------------------
@@ -426,6 +427,10 @@ class Page:
 
     # ---- what is shown -----------------------------------------------------------------------
 
+    def _update_if_late(self) -> None:
+        if time.monotonic() - self._sent >= UPDATE_MS / 1000:
+            self.update()
+
     def update(self) -> None:
         """Bring the tab up to date; called all the time."""
         status = self._monitor.status()
@@ -441,8 +446,7 @@ class Page:
                 self._show_words(status, now)
                 self._show_numbers(activity)
                 self._tab.texts = dict(self._texts)
-            unpainted = self._tab.number - self._tab.painted
-            if unpainted <= UNPAINTED_UPDATES or now - self._sent > UNPAINTED_S:
+            if self._tab.number == self._tab.painted or now - self._sent > UNPAINTED_S:
                 self._sent = now
                 self._show_meters(activity)
                 self._draw()
@@ -450,23 +454,34 @@ class Page:
             self._document.unhold()
 
     def _build(self) -> None:
-        """Make the plots anew when the muscles, the raw channels or the theme have changed."""
-        look = DARK if self._tab.dark else LIGHT
+        """Make the plots of these muscles, unless they are there.
+
+        Else they are kept, whatever changes: a browser's document does not let go of old ones.
+        """
         muscles = self._monitor.history.muscles
         with_emg = self._emg_columns() is not None
-        built = (look, muscles, self._raw.active, with_emg)
-        if self._raw.active:
-            self._monitor.session.set_raw(True)
-        if built == self._built:
+        if (muscles, with_emg) == self._built:
             return
-        self._built = built
-        self._document.theme = look.theme()
-        self._plots = _Plots(look, muscles, self._raw.active, with_emg)
-        self._show_thresholds()
+        self._built = (muscles, with_emg)
+        self._plots = _Plots(muscles, emg=with_emg)
         self._stage.children = self._plots.rows
-        self._drawn = ()
         self._markers_version = -1
         self._followed_s = -np.inf
+        self._show_thresholds()
+        self._show_look()
+        self._show_raw()
+
+    def _show_look(self) -> None:
+        look = DARK if self._tab.dark else LIGHT
+        self._document.theme = look.theme()
+        self._plots.set_look(look)
+
+    def _show_raw(self) -> None:
+        """Show the raw channels or hide them; once asked for, the board goes on sending them."""
+        if self._raw.active:
+            self._monitor.session.set_raw(True)
+        self._plots.set_raw(self._raw.active)
+        self._drawn = ()
 
     def _emg_columns(self) -> list[int] | None:
         """Return the recorded sEMG's column of each muscle, -1 for none; None without any."""
@@ -576,11 +591,10 @@ class Page:
         self._plots.draw(view, emg, _lsb(self._identity), fit=not self._lock.active)
         self._plots.time_range.update(start=end_s - window_s, end=end_s)
         if self._end_s is None:
-            self._tab.update(
-                number=self._tab.number + 1,
-                newest_host_s=history.host_s(newest_s),
-                previous_host_s=history.host_s(self._previous_s),
-            )
+            # In this order: the browser measures when it sees the number change.
+            self._tab.newest_host_s = history.host_s(newest_s)
+            self._tab.previous_host_s = history.host_s(self._previous_s)
+            self._tab.number += 1
         self._previous_s = newest_s
 
     def _emg_at(self, time_s: NDArray[np.float64], columns: list[int]) -> NDArray[np.float64]:
@@ -603,47 +617,34 @@ class _Plots:
 
     Parameters
     ----------
-    look : Look
     muscles : tuple of str
-    raw, emg : bool
-        Whether there are rows for raw channels; curves of recorded sEMG.
+    emg : bool
+        Whether there are curves of recorded sEMG.
     """
 
-    def __init__(
-        self,
-        look: Look,
-        muscles: tuple[str, ...],
-        raw: bool,
-        emg: bool,
-    ) -> None:
-        self._look = look
+    def __init__(self, muscles: tuple[str, ...], *, emg: bool) -> None:
         self._muscles = muscles
-        self._with_raw = raw
         self._with_emg = emg
+        self._with_raw = False
+        # What changes its colour with the look: a model, its property, and where the colour is.
+        self._coloured: list[tuple[Any, str, Callable[[Look], str]]] = []
         self.time_range = Range1d(start=-10.0, end=0.0)
         self._y_range = Range1d(start=-Y_MARGIN, end=100.0 + Y_MARGIN)
         self._raw_ranges = [Range1d(start=-least, end=least) for least in RAW_LEAST]
-        names = ["time", *self._columns()]
-        self._source = ColumnDataSource({name: np.zeros(0, np.float32) for name in names})
+        columns = ["time", *(f"envelope{i}" for i in range(len(muscles)))]
+        if emg:
+            columns += [f"emg{i}" for i in range(len(muscles))]
+        self._source = _empty(columns)
+        self._raw_source = _empty(["time", *(f"raw{i}" for i in range(6))])
         self._marks = ColumnDataSource({"time": [], "label": []})
         self._spans = [ColumnDataSource({"left": [], "right": []}) for _ in muscles]
-        self._thresholds: list[tuple[Span, Span]] = []
+        self._thresholds = ColumnDataSource({"y": [0.0, 0.0], "dash": ["dashed", "dotted"]})
         self._was_active = np.zeros(len(muscles), bool)
+        self._raw_plots = [self._raw_plot(sensor) for sensor in range(len(SENSORS))]
         self.rows: list[UIElement] = []
-        for index in range(len(muscles)):
-            self.rows.append(self._muscle_plot(index))
-        if raw:
-            self.rows += [self._raw_plot(sensor) for sensor in range(len(SENSORS))]
         if muscles:
-            self.rows.append(self._time_axis())
-
-    def _columns(self) -> list[str]:
-        names = [f"envelope{i}" for i in range(len(self._muscles))]
-        if self._with_emg:
-            names += [f"emg{i}" for i in range(len(self._muscles))]
-        if self._with_raw:
-            names += [f"raw{i}" for i in range(6)]
-        return names
+            self.rows += [self._muscle_plot(index) for index in range(len(muscles))]
+            self.rows += [*self._raw_plots, self._time_axis()]
 
     # ---- making them -------------------------------------------------------------------------
 
@@ -653,6 +654,8 @@ class _Plots:
             y_range=y_range,
             tools="",
             toolbar_location=None,
+            # The time axis is a row of its own.
+            x_axis_type=None,
             sizing_mode="stretch_both",
             # Fixed, so that the time axes of all rows are one above the other.
             min_border_left=68,
@@ -662,75 +665,71 @@ class _Plots:
             styles={"flex": f"{weight} 1 0"},
             **options,
         )
-        plot.xaxis.visible = False
+        plot.add_layout(Grid(dimension=0, ticker=BasicTicker()))
         plot.yaxis.ticker = BasicTicker(desired_num_ticks=4, num_minor_ticks=0)
         return plot
 
     def _muscle_plot(self, index: int) -> figure:
-        look = self._look
-        colour = look.muscle(index)
+        def colour(look: Look) -> str:
+            return look.muscle(index)
+
         plot = self._figure(self._y_range, words.MUSCLE_WEIGHT, name=f"muscle{index}")
         plot.yaxis.formatter = PrintfTickFormatter(format="%d %%")
-        plot.quad(
+        active = plot.quad(
             left="left",
             right="right",
             bottom=-1e4,
             top=1e4,
             source=self._spans[index],
-            fill_color=colour,
             fill_alpha=0.12,
             line_color=None,
             level="underlay",
         )
-        lines = []
-        for dash in ("dashed", "dotted"):
-            line = Span(dimension="width", line_color=look.muted, line_dash=dash, line_alpha=0.7)
-            plot.add_layout(line)
-            lines.append(line)
-        self._thresholds.append((lines[0], lines[1]))
+        self._coloured.append((active.glyph, "fill_color", colour))
+        thresholds = plot.hspan(y="y", source=self._thresholds, line_dash="dash", line_alpha=0.7)
+        self._coloured.append((thresholds.glyph, "line_color", _muted))
         if self._with_emg:
-            plot.line(
-                "time", f"emg{index}", source=self._source, line_color=look.muted, line_width=2
-            )
-        plot.line(
+            recorded = plot.line("time", f"emg{index}", source=self._source, line_width=2)
+            self._coloured.append((recorded.glyph, "line_color", _muted))
+        curve = plot.line(
             "time",
             f"envelope{index}",
             source=self._source,
-            line_color=colour,
             line_width=2.5,
             line_join="round",
+            name="curve",
         )
+        self._coloured.append((curve.glyph, "line_color", colour))
         self._add_markers(plot, labels=index == 0)
         return plot
 
     def _raw_plot(self, sensor: int) -> figure:
-        plot = self._figure(self._raw_ranges[sensor], words.RAW_WEIGHT, name=f"sensor{sensor}")
-        for axis, colour in enumerate(self._look.axes):
-            plot.line(
-                "time",
-                f"raw{3 * sensor + axis}",
-                source=self._source,
-                line_color=colour,
-                line_width=1.5,
+        plot = self._figure(
+            self._raw_ranges[sensor], words.RAW_WEIGHT, name=f"sensor{sensor}", visible=False
+        )
+        for axis in range(len(AXES)):
+            curve = plot.line(
+                "time", f"raw{3 * sensor + axis}", source=self._raw_source, line_width=1.5
             )
+            self._coloured.append((curve.glyph, "line_color", _of_axis(axis)))
         self._add_markers(plot, labels=False)
         return plot
 
     def _add_markers(self, plot: figure, labels: bool) -> None:
-        ink = self._look.ink
-        plot.vspan(x="time", source=self._marks, line_color=ink, line_alpha=0.6, line_width=1.5)
+        lines = plot.vspan(x="time", source=self._marks, line_alpha=0.6, line_width=1.5)
+        self._coloured.append((lines.glyph, "line_color", _ink))
         if labels:
-            plot.text(
+            texts = plot.text(
                 x="time",
                 y=100.0 + Y_MARGIN,
                 text="label",
                 source=self._marks,
-                text_color=ink,
                 text_font_size="14px",
                 text_baseline="top",
                 x_offset=5,
                 y_offset=4,
             )
+            self._coloured.append((texts.glyph, "text_color", _ink))
 
     def _time_axis(self) -> figure:
         plot = figure(
@@ -738,6 +737,7 @@ class _Plots:
             y_range=Range1d(start=0.0, end=1.0),
             tools="",
             toolbar_location=None,
+            y_axis_type=None,
             sizing_mode="stretch_width",
             height=words.TIME_HEIGHT_PX,
             min_border_left=68,
@@ -747,7 +747,6 @@ class _Plots:
             outline_line_color=None,
             name="time",
         )
-        plot.yaxis.visible = False
         plot.grid.visible = False
         plot.xaxis.axis_label = "time since the first sample (min:s)"
         plot.xaxis.formatter = CustomJSTickFormatter(code="return myowave.clock(tick)")
@@ -755,10 +754,20 @@ class _Plots:
 
     # ---- keeping them up to date -------------------------------------------------------------
 
+    def set_look(self, look: Look) -> None:
+        """Take the colours of a look."""
+        for model, name, pick in self._coloured:
+            setattr(model, name, pick(look))
+
+    def set_raw(self, shown: bool) -> None:
+        """Show the raw channels, or not."""
+        self._with_raw = shown
+        for plot in self._raw_plots:
+            plot.visible = shown
+
     def set_thresholds(self, off: float, on: float) -> None:
         """Show the thresholds, in per cent."""
-        for dashed, dotted in self._thresholds:
-            dashed.location, dotted.location = on, off
+        self._thresholds.data = {"y": [on, off], "dash": ["dashed", "dotted"]}
 
     def follow(self, activity: Activity, now_s: float) -> None:
         """Mark where a muscle became active or came to rest."""
@@ -804,11 +813,13 @@ class _Plots:
             data[f"envelope{index}"] = _zigzag(low[:, index], high[:, index])
             if self._with_emg and emg is not None:
                 data[f"emg{index}"] = np.repeat(100 * emg[:, index], 2).astype(np.float32)
+        self._source.data = data
         raw_low, raw_high = view.raw_low * lsb, view.raw_high * lsb
         if self._with_raw:
+            raw = {"time": times.ravel()}
             for channel in range(6):
-                data[f"raw{channel}"] = _zigzag(raw_low[:, channel], raw_high[:, channel])
-        self._source.data = data
+                raw[f"raw{channel}"] = _zigzag(raw_low[:, channel], raw_high[:, channel])
+            self._raw_source.data = raw
         if fit:
             self._fit(high, emg, np.maximum(-raw_low, raw_high))
 
@@ -823,6 +834,22 @@ class _Plots:
         for sensor, (span, least) in enumerate(zip(self._raw_ranges, RAW_LEAST, strict=True)):
             reach = _nice(max(_highest(raw[:, 3 * sensor : 3 * sensor + 3]), least))
             span.update(start=-reach, end=reach)
+
+
+def _empty(columns: list[str]) -> ColumnDataSource:
+    return ColumnDataSource({name: np.zeros(0, np.float32) for name in columns})
+
+
+def _ink(look: Look) -> str:
+    return look.ink
+
+
+def _muted(look: Look) -> str:
+    return look.muted
+
+
+def _of_axis(axis: int) -> Callable[[Look], str]:
+    return lambda look: look.axes[axis]
 
 
 def _bar(fraction: float) -> int:
