@@ -227,7 +227,7 @@ def test_unplugged_and_back_the_recording_goes_on(live, model, tmp_path):
         # What was sent is kept, and a mark can be set.
         assert history.total == status.samples
         session.marker("unplugged")
-        time.sleep(0.3)
+        wait_for(lambda: read_log(path).markers)
         with live(link=link):
             wait_for(lambda: session.status().samples > status.samples + 300)
             again = session.status()
@@ -244,7 +244,7 @@ def test_unplugged_and_back_the_recording_goes_on(live, model, tmp_path):
     assert np.array_equal(log.predictions, expected(model, LONG)[log.tick])
     # The time it was away is a gap between the samples.
     times = history.latest(600.0).time_s
-    assert 0.3 < np.diff(times).max() < 20.0
+    assert 0.1 < np.diff(times).max() < 20.0
 
 
 def test_another_model_that_comes_back_is_shown_and_ends_the_recording(

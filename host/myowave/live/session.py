@@ -433,6 +433,8 @@ class Session:
     ) -> Device | None:
         """Try the port until the board is back; None when the session ends before."""
         while not self._finished(stop):
+            # Markers may be set meanwhile.
+            self._flush()
             on_status(self.status())
             stop.wait(RETRY_S)
             try:
