@@ -164,3 +164,13 @@ def test_an_edited_export_says_so(log: Path, tmp_path: Path) -> None:
     path.write_text("".join(lines))
     with pytest.raises(RecordingError, match=r"expected steps of 0\.001 s; are rows missing"):
         read(path, imu_only=True)
+
+
+def test_a_record_of_digits_takes_no_hours(tmp_path: Path) -> None:
+    """A pattern that tries every way to split them would."""
+    edfio = pytest.importorskip("edfio")
+    signal = edfio.EdfSignal(np.sin(np.arange(2000.0)), 1000, label="EMG a")
+    path = tmp_path / "a.edf"
+    edfio.Edf([signal], annotations=[edfio.EdfAnnotation(0.5, None, "x" * 60_000)]).write(path)
+    path.write_bytes(path.read_bytes().replace(b"x", b"1").replace(b"\x14" + b"1" * 60_000, b"1"))
+    assert outcome(path) is None

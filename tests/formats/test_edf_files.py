@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from myowave.errors import RecordingError
+from myowave.formats import edf
 from myowave.readers import read
 
 pyedflib = pytest.importorskip("pyedflib", reason="writes the files, independent of edfio")
@@ -119,3 +120,14 @@ def test_a_file_cut_off_or_with_gaps_is_refused(tmp_path: Path) -> None:
     path.write_bytes(whole[:192] + b"EDF+D" + whole[197:])
     with pytest.raises(RecordingError, match=r"EDF\+D, a recording with gaps"):
         read(path)
+
+
+def test_starts_stay_short_whatever_the_fraction() -> None:
+    """Checked for each of them, against the decimal sum, up to a day of records."""
+    records = 86_400
+    fractions = np.arange(0, 1_000_000, 997)
+    for part_us in fractions.tolist():
+        moved = edf._short_fraction(part_us, records)
+        assert abs(moved - part_us) <= 12
+        for record in (1, 2, 3, 100, 4095, 65_537, 86_399):
+            assert record + moved / 1e6 == float(f"{record}.{moved:06d}")

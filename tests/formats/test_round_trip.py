@@ -2,6 +2,7 @@
 
 import doctest
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import io
 
+from myowave.clock import fit_log
 from myowave.errors import ConfigError, RecordingError
 from myowave.formats import edf, labels, matlab, parquet, require_replaceable, write
-from myowave.formats.sources import load_table, table_of_recording
+from myowave.formats.sources import load_table, table_of_log, table_of_recording
 from myowave.formats.table import Annotation, Table
 from myowave.log import read_log
 from myowave.readers import find_sources, read
@@ -192,7 +194,7 @@ def test_independent_readers_see_the_same(
         # What it says of the microseconds is a tenth of them.
         assert reader.getStartdatetime().replace(microsecond=0) == start
         subsecond_s = reader.starttime_subsecond / 1e7
-        assert int(table.start_s or 0) + subsecond_s == pytest.approx(table.start_s, abs=1e-5)
+        assert int(table.start_s or 0) + subsecond_s == pytest.approx(table.start_s, abs=2e-5)
         onsets, _, texts = reader.readAnnotations()
         assert onsets[list(texts).index("curl 1, left")] == pytest.approx(1.5, abs=1e-6)
     export(recording_file, tmp_path / "b.bdf")
@@ -214,6 +216,53 @@ def test_independent_readers_see_the_same(
     assert np.array_equal(variables["emg"], recording.emg)
     assert list(variables["muscles"]) == list(recording.muscles)
     assert variables["subject"] == recording.subject
+
+
+def test_counts_sent_for_a_part_of_a_log_only(log: Path, tmp_path: Path) -> None:
+    """Raw counts may be switched on and off while predictions go on."""
+    whole = read_log(log)
+    some = (whole.tick >= 400) & (whole.tick < 2600)
+    began_s = float(fit_log(whole)[0].host_s(float(whole.device_us[0])))
+    events = [(began_s - 0.25, "before"), (began_s + 60.0, "long after")]
+    part = replace(whole, has_counts=some, markers=events)
+    table = table_of_log(part, log)
+    for suffix, back in READERS.items():
+        write(table, tmp_path / f"a{suffix}")
+        found = back(tmp_path / f"a{suffix}")
+        present = ~np.isnan(found.of("gyro")[0].values())
+        assert np.array_equal(present, some)
+        assert not np.isnan(found.of("envelope")[0].values()).any()
+        # 2.2 s are left of three: blank ends are cut off, as of any source.
+        assert read(tmp_path / f"a{suffix}", imu_only=True).n_samples == 2200
+        markers = [one for one in found.annotations if one.kind == "marker"]
+        assert [one.text for one in markers] == ["before", "long after"]
+        assert [one.onset_s for one in markers] == pytest.approx(
+            [one.onset_s for one in table.annotations if one.kind == "marker"], abs=1e-9
+        )
+        assert markers[0].onset_s < 0.0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_nothing_is_invented_where_nothing_is_known(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(3)
+    recording = Recording(
+        acc=rng.normal(0.0, 1.0, (1500, 3)),
+        gyro=np.zeros((1500, 3)),
+        emg=rng.normal(0.0, 1.0, (1500, 1)),
+        muscles=("a",),
+        subject="",
+        day="",
+        name="",
+        provenance={"missing_gyro": True},
+    )
+    path = tmp_path / f"a{suffix}"
+    write(table_of_recording(recording), path)
+    with pytest.raises(RecordingError, match="missing channel gyro_x"):
+        read(path)
+    back = read(path, allow_missing_gyro=True)
+    assert (back.subject, back.day, back.name) == ("unknown", "", "a")
+    assert back.provenance["missing_gyro"] is True
+    assert not back.gyro.any()
 
 
 def test_words_of_annotations_keep_their_kind() -> None:

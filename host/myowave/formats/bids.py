@@ -214,7 +214,8 @@ def _text(run: int | None) -> str | None:
 
 
 def _acq_time(table: Table) -> str:
-    return table.start or (f"{table.day}T00:00:00" if table.day else "n/a")
+    # A day alone is no time, and midnight would be an invention.
+    return table.start or "n/a"
 
 
 def _describe_dataset(root: Path, table: Table) -> None:
@@ -494,7 +495,8 @@ def find_runs(folder: Path) -> list[Path]:
     if not is_dataset and not folder.name.startswith(("sub-", "ses-")):
         return []
     found = (path for path in folder.rglob("*_motion.tsv") if matches(path))
-    return sorted(path for path in found if "derivatives" not in path.relative_to(folder).parts)
+    others = {"derivatives", "sourcedata"}
+    return sorted(path for path in found if others.isdisjoint(path.relative_to(folder).parts))
 
 
 def read(path: Path, *, allow_short: bool = False) -> Table:
