@@ -12,7 +12,7 @@ fails is kept under build/fuzz. See tests/wire/corpus/README.md.
 """
 
 import argparse
-import importlib
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -117,6 +117,8 @@ def command(target: str) -> list[str]:
     """Return the program that takes libFuzzer's options for this target."""
     if target.startswith("c-"):
         return [str(build_c_target(target))]
+    if importlib.util.find_spec("atheris") is None:
+        raise SystemExit("no atheris found: pip install atheris")
     return [sys.executable, __file__, target, "--libfuzzer"]
 
 

@@ -3,6 +3,7 @@
 import json
 import struct
 import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from myowave.errors import LinkError
 from myowave.link import Device, Identity
 from myowave.log import MAGIC, read_log
+from myowave.paths import REPOSITORY
 from myowave.pty_port import Pty
 from myowave.replay import ReplayedBoard
 from myowave.wire import DEFINITION, Decoder, Encoder, FrameError, decode_frame, encode_frame
@@ -106,6 +108,16 @@ def test_python_delivers_what_was_sent_and_nothing_else(codec, tmp_path):
     frames = MILLION // 8
     figures = corrupt_python(codec, frames, 1)
     assert vars(figures) == run_corrupted(build_corrupted(tmp_path), frames, 1)
+
+
+def test_the_command_for_more_of_them():
+    tool = REPOSITORY / "tools" / "fuzz.py"
+    words = [sys.executable, str(tool), "corrupted", "--frames", "3000", "--seed", "9"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    in_c, in_python = (line.partition(": ")[2] for line in done.stdout.splitlines())
+    assert json.loads(in_c[: in_c.index("}") + 1]) == json.loads(
+        in_python[: in_python.index("}") + 1]
+    )
 
 
 def test_the_check_of_damaged_lines_can_fail(codec, monkeypatch):

@@ -4,6 +4,9 @@ On the line a frame is `0x00 COBS(type u8, sequence u16, payload, crc32 u32) 0x0
 occurs nowhere else, so a decoder finds the next frame after any damage, and because frames both
 begin and end with it, what is damaged costs only the frames it hits. The checksum is zlib's CRC-32
 over everything before it. COBS: Cheshire and Baker, Consistent Overhead Byte Stuffing, 1999.
+
+Of frames damaged at random a checksum of 32 bits takes one in 2^32 for whole: at 50 frames a
+second, all of them damaged, one in 2.7 years.
 """
 
 import struct
