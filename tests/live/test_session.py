@@ -28,9 +28,9 @@ from myowave.paths import REPOSITORY
 from myowave.recording import Recording, save
 from myowave.virtual import VirtualBoard
 from myowave.wire import Frame
+from tests.firmware.bridge import Bridge
 from tests.firmware.conftest import MakeBoard
 from tests.firmware.models import IMU, expected, movement, write_model
-from tests.firmware.test_log import Bridge
 
 LONG = movement(60_000)
 
