@@ -1,8 +1,8 @@
 """Receive MyoWave's streams from the Lab Streaming Layer, as a laboratory's recorder does.
 
 `python lsl_inlet.py SOURCE SAMPLES OUT.npz` finds the streams whose identifier holds SOURCE, says
-`connected` when it listens to all three, and ends with SAMPLES samples of both rows of samples and
-with the marker "end".
+`connected` when it listens to all three, and ends with SAMPLES samples, or with as many as a marker
+"end N" says.
 """
 
 import sys
@@ -15,7 +15,7 @@ import pylsl
 NAMES = ("envelope", "IMU", "markers")
 
 
-def main(source: str, samples: int, out: str) -> None:
+def main(source: str, samples: float, out: str) -> None:
     """Receive until the end and write what came."""
     inlets: dict[str, pylsl.StreamInlet] = {}
     deadline = time.monotonic() + 30
@@ -37,8 +37,10 @@ def main(source: str, samples: int, out: str) -> None:
             values, stamps = inlet.pull_chunk(0.05, max_samples=4096)
             taken[name][0].extend(values)
             taken[name][1].extend(stamps)
-        received = min(len(taken[name][1]) for name in ("envelope", "IMU"))
-        if received >= samples and ["end"] in taken["markers"][0]:
+        for (label,) in taken["markers"][0]:
+            if label.startswith("end "):
+                samples = int(label.removeprefix("end "))
+        if min(len(taken[name][1]) for name in ("envelope", "IMU")) >= samples:
             break
     arrays: dict[str, Any] = {}
     for name, (values, stamps) in taken.items():
@@ -49,4 +51,4 @@ def main(source: str, samples: int, out: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3])

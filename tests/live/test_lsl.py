@@ -1,6 +1,7 @@
 """LSL outlets against an inlet in another process."""
 
 import dataclasses
+import signal
 import subprocess
 import sys
 import threading
@@ -13,12 +14,16 @@ import numpy as np
 import pytest
 
 from myowave.cli import main
-from myowave.link import Identity
+from myowave.link import Device
+from myowave.live.background import followed
 from myowave.live.lsl import LslOutlets
-from myowave.live.session import Listener, Session, Status
+from myowave.live.session import Session, Status
+from myowave.log import read_log
 from myowave.model_card import load_card, write_card
+from myowave.virtual import VirtualBoard
 from tests.firmware.models import IMU, expected, movement, write_model
 
+MYOWAVE = Path(sys.executable).with_name("myowave")
 INLET = Path(__file__).with_name("lsl_inlet.py")
 # Found on this machine without multicast, which not every network lets through.
 CONFIGURATION = "[multicast]\nResolveScope = machine\n[lab]\nKnownPeers = {127.0.0.1}\n"
@@ -32,46 +37,40 @@ def on_this_machine(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("LSLAPICFG", str(path))
 
 
-class Reader(Listener):
-    """Starts the inlet's process with the first identity: no sample comes before it listens."""
-
-    def __init__(self, source: str, samples: int, out: Path) -> None:
-        self._command = [sys.executable, str(INLET), source, str(samples), str(out)]
-        self._process: subprocess.Popen[str] | None = None
-        self._out = out
-
-    def on_identity(self, identity: Identity, host_s: float) -> None:
-        if self._process is None:
-            self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
-            assert self._process.stdout is not None
-            assert self._process.stdout.readline() == "connected\n"
-
-    def result(self) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.wait(120) == 0
-        return dict(np.load(self._out))
+def inlet(source: str, samples: float, out: Path) -> subprocess.Popen[str]:
+    """Start an inlet in a process of its own; return when it listens to all streams."""
+    process = subprocess.Popen(
+        [sys.executable, str(INLET), source, str(samples), str(out)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "connected\n"
+    return process
 
 
-def receive(url: str, model: Path, samples: int, out: Path) -> dict[str, Any]:
-    """Follow a board until an inlet in another process has `samples` and two markers."""
+def receive(url: str, model: Path, out: Path) -> dict[str, Any]:
+    """Follow a board until it has no more to send; return what an inlet has received of it."""
+    outlets = LslOutlets(url, [model])
+    with Device.open(url) as device:
+        # The outlets open before the board is started, so that no sample comes before the inlet.
+        outlets.on_identity(device.identify(), time.time())
+    process = inlet(url, np.inf, out)
     stop = threading.Event()
     session = Session(url, raw=True, model_dirs=[model])
-    outlets, reader = LslOutlets(url, [model]), Reader(url, samples, out)
     session.add(outlets)
-    session.add(reader)
-    taken: dict[str, Any] = {}
 
-    def mark(status: Status) -> None:
-        if status.samples >= samples:
+    def end(status: Status) -> None:
+        if status.state == "ended" and not stop.is_set():
             # A second before now, as when a label was asked for first.
             now_s = time.time()
             session.marker("début", now_s - 1.0)
-            session.marker("end", now_s)
-            taken.update(reader.result(), now_s=now_s)
+            session.marker(f"end {status.samples}", now_s)
+            assert process.wait(120) == 0
             stop.set()
 
-    session.run(stop, mark)
-    return taken
+    session.run(stop, end)
+    return dict(np.load(out))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +85,7 @@ def model(tmp_path_factory) -> Path:
 def test_an_inlet_receives_every_sample_of_a_minute(board, model, tmp_path):
     counts = movement(MINUTE, seed=5)
     with board(counts=counts, link=tmp_path / "port") as virtual:
-        taken = receive(virtual.port, model, MINUTE, tmp_path / "taken.npz")
+        taken = receive(virtual.port, model, tmp_path / "taken.npz")
     card = load_card(model)
     assert np.array_equal(
         taken["envelope"], card.envelope_of(expected(model, counts)).astype(np.float32)
@@ -97,7 +96,7 @@ def test_an_inlet_receives_every_sample_of_a_minute(board, model, tmp_path):
     assert np.array_equal(stamps, taken["IMU stamps"])
     assert np.diff(stamps).min() > 0.0
 
-    assert taken["markers"].tolist() == [["début"], ["end"]]
+    assert taken["markers"].tolist() == [["début"], [f"end {MINUTE}"]]
     begin_s, end_s = taken["markers stamps"]
     assert end_s - begin_s == pytest.approx(1.0, abs=1e-3)
 
@@ -125,13 +124,12 @@ def test_an_inlet_receives_every_sample_of_a_minute(board, model, tmp_path):
 
 def test_time_stamps_are_as_evenly_spaced_as_the_board_samples(board, model, tmp_path):
     """In real time, with a gap of 0.2 s that stays one."""
-    counts = movement(4000)
-    options = {"virtual_clock": False, "missing": [(2000, 2200)], "link": tmp_path / "port"}
+    counts = movement(3000)
+    options = {"virtual_clock": False, "missing": [(1500, 1700)], "link": tmp_path / "port"}
     with board(counts=counts, **options) as virtual:
-        taken = receive(virtual.port, model, 3800, tmp_path / "taken.npz")
+        taken = receive(virtual.port, model, tmp_path / "taken.npz")
     steps_s = np.diff(taken["envelope stamps"])
-    gap = int(np.argmax(steps_s))
-    assert gap == 1999
+    gap = 1499
     assert steps_s[gap] == pytest.approx(0.201, rel=0.2)
     # The first frames' delays are learned from within the first seconds.
     assert np.median(steps_s) == pytest.approx(1e-3, rel=0.01)
@@ -139,6 +137,63 @@ def test_time_stamps_are_as_evenly_spaced_as_the_board_samples(board, model, tmp
     # The last sample was measured shortly before the markers were set.
     before_s = taken["markers stamps"][-1] - taken["envelope stamps"][-1]
     assert 0.0 < before_s < 10.0
+
+
+def test_log_opens_outlets(board, model, tmp_path):
+    """What an inlet receives that comes and goes while `log --lsl` runs is what the log holds."""
+    link, path, out = tmp_path / "port", tmp_path / "session.mwlog", tmp_path / "taken.npz"
+    with board(counts=movement(20_000), virtual_clock=False, link=link):
+        words = ["log", link, "-o", path, "--lsl", "--model", model]
+        log = subprocess.Popen([MYOWAVE, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert inlet(str(link), 1500, out).wait(60) == 0
+        log.send_signal(signal.SIGINT)
+        said, _ = log.communicate(timeout=20)
+    assert log.returncode == 0, said
+    taken, held = np.load(out), read_log(path)
+    counts = np.rint(taken["IMU"] / IMU.lsb).astype(np.int16)
+    begin = int(np.flatnonzero((held.counts == counts[0]).all(axis=1))[0])
+    assert len(counts) >= 1500
+    assert np.array_equal(held.counts[begin : begin + len(counts)], counts)
+    # The inlet may have begun to listen to one stream a frame before it did to the other.
+    stamps = (taken["envelope stamps"], taken["IMU stamps"])
+    common, of_envelope, of_counts = np.intersect1d(*stamps, return_indices=True)
+    assert len(common) >= 1400
+    assert np.array_equal(
+        taken["envelope"][of_envelope], held.envelope.astype(np.float32)[begin + of_counts]
+    )
+
+
+def test_another_model_gets_streams_of_its_own(model, tmp_path):
+    import pylsl
+
+    link = tmp_path / "port"
+    models = [model, write_model(tmp_path / "other", "R")]
+    session = Session(str(link))
+    session.add(LslOutlets(str(link)))
+
+    def streamed() -> list[str]:
+        """Return the models of this board's envelope streams."""
+        found = pylsl.resolve_byprop("name", "MyoWave envelope", 0, 1.0)
+        described = [pylsl.StreamInlet(info).info(10).as_xml() for info in found]
+        roots = [ElementTree.fromstring(text) for text in described]
+        return [
+            root.findtext("desc/model/sha256", "")
+            for root in roots
+            if str(link) in root.findtext("source_id", "")
+        ]
+
+    stop = threading.Event()
+    first = VirtualBoard(movement(500), IMU, models[0], "native", link, loop=True)
+    with first, followed(session, stop):
+        assert streamed() == [load_card(models[0]).tflite_sha256]
+        first.close()
+        with VirtualBoard(movement(500), IMU, models[1], "native", link, loop=True):
+            deadline = time.monotonic() + 20
+            while not session.status().resumes:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert streamed() == [load_card(models[1]).tflite_sha256]
+    assert streamed() == []
 
 
 WITHOUT = {

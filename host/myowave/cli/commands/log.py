@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from myowave.cli.board_options import CalibrationFile
+from myowave.cli.board_options import CalibrationFile, LslFlag, ModelDirs
 from myowave.cli.output import JsonFile, console, write_json
 
 ORDER = 100
@@ -37,12 +37,8 @@ def log_command(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Also record raw IMU counts.")] = False,
     calibration: CalibrationFile = None,
-    model: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR", help="Model directory of the board's model, for its card; repeatable."
-        ),
-    ] = None,
+    model: ModelDirs = None,
+    lsl: LslFlag = False,
     json_file: JsonFile = None,
 ) -> None:
     """Log until the end and print what was received."""
@@ -55,13 +51,19 @@ def log_command(
     from myowave.live.logger import Logger, LogProgress
     from myowave.signals import stop_requested
 
+    listeners = []
+    if lsl:
+        from myowave.live.lsl import LslOutlets
+
+        listeners.append(LslOutlets(port, model or ()))
     logger = Logger(
         port,
         output,
-        raw=raw,
+        raw=raw or lsl,
         seconds=seconds,
         calibration=None if calibration is None else load_calibration(calibration),
         model_dirs=model or (),
+        listeners=listeners,
     )
 
     def mark(line: str) -> None:

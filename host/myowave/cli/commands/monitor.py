@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from myowave.cli.board_options import CalibrationFile
+from myowave.cli.board_options import CalibrationFile, LslFlag, ModelDirs
 from myowave.errors import ConfigError, ModelError, MyowaveError, ToolError
 
 if TYPE_CHECKING:
@@ -63,13 +63,8 @@ def monitor_command(
         float | None, typer.Option(metavar="N", min=0.0, help="End after N seconds.")
     ] = None,
     calibration: CalibrationFile = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Model directory of the board's model, for its card."),
-    ] = None,
-    lsl: Annotated[
-        bool, typer.Option("--lsl", help="Open LSL outlets: envelope, raw IMU, markers.")
-    ] = False,
+    model: ModelDirs = None,
+    lsl: LslFlag = False,
     window: Annotated[
         float, typer.Option(metavar="S", help="Seconds in view, 2 to 60.", rich_help_panel=_VIEW)
     ] = 10.0,
@@ -138,7 +133,7 @@ def monitor_command(
     show = _terminal() if tui else _lines() if plain else None
     port = _find_port() if port is None else port
     require_free(port)
-    model_dirs = () if model is None else (model,)
+    model_dirs = model or ()
     session = Session(
         port,
         raw=raw or lsl or record is not None,
