@@ -29,6 +29,7 @@ from myowave.offset_search import (
     TapMatch,
     find_peak,
     find_taps,
+    magnitude,
     match_taps,
     whitened,
 )
@@ -300,9 +301,14 @@ def _lacking_imu(track: LogTrack, recording: Recording) -> str:
     """Return why movements cannot be compared, "" when they can."""
     if track.imu is None:
         return "the log holds no raw IMU counts (log with --raw)"
-    if not np.ptp(recording.acc, axis=0).any():
+    if not _moves(recording.acc):
         return "the recording holds no acceleration"
     return ""
+
+
+def _moves(values: NDArray[np.float64]) -> bool:
+    """Tell whether (n, c) values are anything but one sample repeated."""
+    return bool((values != values[0]).any())
 
 
 def _by_movement(track: LogTrack, recording: Recording) -> Alignment | str:
@@ -310,9 +316,9 @@ def _by_movement(track: LogTrack, recording: Recording) -> Alignment | str:
     pairs = [(track.imu[:, :3], recording.acc), (track.imu[:, 3:], recording.gyro)]
     # A recording may have been taken without a gyroscope.
     features = [
-        [whitened(np.linalg.norm(values, axis=1), _MOVEMENT_HZ) for values in pair]
+        [whitened(magnitude(values), _MOVEMENT_HZ) for values in pair]
         for pair in pairs
-        if all(np.ptp(values, axis=0).any() for values in pair)
+        if all(_moves(values) for values in pair)
     ]
     if not features:
         return "movement: one of both never moved"

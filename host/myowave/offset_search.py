@@ -101,6 +101,11 @@ class Peak:
     least_drift_ppm: float
 
 
+def magnitude(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the length of (n, 3) vectors, which is the same however the sensor sits."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", values, values)))
+
+
 def whitened(values: NDArray[np.float64], band_hz: tuple[float, float]) -> NDArray[np.float64]:
     """Return (n,) 1 kHz `values` at FEATURE_HZ, with equal power over the band and over all 1.
 
@@ -411,7 +416,7 @@ def find_taps(acc: NDArray[np.float64]) -> NDArray[np.float64]:
     if len(acc) < _ROOT_HZ:
         return np.zeros(0)
     high_pass = signal.butter(2, 25.0, "highpass", fs=_ROOT_HZ, output="sos")
-    fast = np.linalg.norm(signal.sosfiltfilt(high_pass, acc, axis=0), axis=1)
+    fast = magnitude(signal.sosfiltfilt(high_pass, acc, axis=0))
     low_pass = signal.butter(2, 40.0, fs=_ROOT_HZ, output="sos")
     level = signal.sosfiltfilt(low_pass, fast)
     threshold = max(_TAP_M_S2, _TAP_ABOVE_NOISE * float(np.median(level)))
