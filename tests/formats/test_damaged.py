@@ -1,19 +1,19 @@
 """Files cut off, changed or made up: one line, whatever the format, and no wrong sample from one
 that says of itself it is whole."""
 
-import subprocess
-import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from myowave.errors import RecordingError
-from myowave.formats import write
+from myowave.formats import matlab, parquet, write
 from myowave.formats.sources import load_table, table_of_recording
 from myowave.readers import ReadOptions, read
 from myowave.recording import Recording
+from tests.recordings.files import memory_of_refusal
 
 from .xdf_files import two_clocks
 
@@ -133,24 +133,25 @@ def test_memory_stays_bounded(whole: dict[str, bytes], tmp_path: Path, suffix: s
     path.write_bytes(whole[suffix])
     with path.open("r+b") as file:
         file.truncate(2 * 1024**3)
-    code = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "import edfio, pyxdf, scipy.signal, pyarrow.csv, pyarrow.parquet\n"
-        "from myowave.errors import RecordingError\n"
-        "from myowave.readers import read\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "try:\n"
-        "    read(Path(sys.argv[1]))\n"
-        "except RecordingError as error:\n"
-        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)\n"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
-    )
-    grown_kib, message = run.stdout.split(" ", 1)
+    grown_kib, message = memory_of_refusal(path)
     assert str(path) in message
-    assert int(grown_kib) < 200 * 1024, f"grew by {grown_kib} KiB"
+    assert grown_kib < 200 * 1024, f"grew by {grown_kib} KiB"
+
+
+@pytest.mark.parametrize(("suffix", "module"), [(".parquet", parquet), (".mat", matlab)])
+def test_more_values_than_a_recording_may_have(
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    suffix: str,
+    module: ModuleType,
+) -> None:
+    """Compressed files promise much in few bytes: what they say of themselves comes first."""
+    monkeypatch.setattr(module, "MAX_VALUES", 1000)
+    path = tmp_path / "a"
+    path.write_bytes(whole[suffix])
+    with pytest.raises(RecordingError, match="the most one recording may have"):
+        read(path)
 
 
 def test_an_edited_export_says_so(log: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """XDF: streams with clocks that differ come out on one; what is not whole is refused."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from myowave.errors import RecordingError
 from myowave.formats import xdf
+from myowave.live.lsl import LslOutlets, si_units
+from myowave.log import read_log
 from myowave.readers import read
 
 from .xdf_files import AXES, XdfFile, two_clocks, wave
@@ -77,6 +80,35 @@ def test_float32_of_our_own_boards_gives_the_counts(tmp_path: Path) -> None:
     recording = read(path, imu_only=True)
     assert np.array_equal(recording.acc, counts[:, :3] * lsb[:3])
     assert np.array_equal(recording.gyro, counts[:, 3:] * lsb[3:])
+
+
+def test_what_our_outlets_say_of_themselves_is_understood(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The descriptions are those of real outlets, as a recorder would write them."""
+    pytest.importorskip("pylsl")
+    configuration = tmp_path / "lsl_api.cfg"
+    configuration.write_text("[multicast]\nResolveScope = machine\n[log]\nlevel = -2\n")
+    monkeypatch.setenv("LSLAPICFG", str(configuration))
+    logged = read_log(log)
+    assert logged.identity is not None
+    outlets = LslOutlets("port", [])
+    outlets.on_identity(logged.identity, time.time())
+    xml = {name: outlet.get_info().as_xml() for name, outlet in outlets._outlets.items()}
+    outlets.close()
+    file = XdfFile()
+    time_s = 7.0 + np.arange(logged.n_samples) / 1000
+    imu = si_units(logged.counts, logged.identity)
+    file.stream(1, "", "", [], time_s, imu, rate_hz=1000, info=xml["imu"])
+    file.stream(2, "", "", [], time_s, logged.envelope, rate_hz=1000, info=xml["envelope"])
+    file.stream(
+        3, "", "", [], np.array([8.5]), ["grip"], rate_hz=0, fmt="string", info=xml["markers"]
+    )
+    recording = read(file.write(tmp_path / "a.xdf"), imu_only=True)
+    lsb = np.repeat([logged.identity.acc_lsb_m_s2, logged.identity.gyro_lsb_rad_s], 3)
+    assert np.array_equal(np.hstack([recording.acc, recording.gyro]), logged.counts * lsb)
+    assert recording.muscles == ()
+    assert recording.provenance["source"]["markers"] == [[pytest.approx(1.5), "grip"]]
 
 
 def test_jitter_of_time_stamps_is_taken_out(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class XdfFile:
         kind: str,
         channels: Sequence[tuple[str, str, str]],
         time_s: NDArray[np.float64],
-        values: NDArray[np.float64] | Sequence[str],
+        values: NDArray[np.floating] | Sequence[str],
         *,
         rate_hz: float,
         fmt: str = "float32",
@@ -52,13 +52,14 @@ class XdfFile:
         block: int = 50,
         sample_count: int | None = None,
         desc: str = "",
+        info: str = "",
     ) -> "XdfFile":
         """Add a stream; each block of samples has one time stamp, as LabRecorder's do."""
         listed = "".join(
             f"<channel><label>{label}</label><unit>{unit}</unit><type>{what}</type></channel>"
             for label, unit, what in channels
         )
-        info = (
+        info = info or (
             f"<?xml version='1.0'?><info><name>{name}</name><type>{kind}</type>"
             f"<channel_count>{len(channels)}</channel_count><nominal_srate>{rate_hz}"
             f"</nominal_srate><channel_format>{fmt}</channel_format>"

@@ -18,6 +18,7 @@ from myowave.formats.table import (
     parse_json,
     table_of_header,
 )
+from myowave.readers.source import MAX_VALUES
 from myowave.recording import RATE_HZ
 
 NAME = "myowave-parquet"
@@ -87,6 +88,12 @@ def read(path: Path) -> Table:
     import pyarrow.parquet as pq
 
     try:
+        described = pq.read_metadata(path)
+        if described.num_rows * described.num_columns > MAX_VALUES:
+            raise RecordingError(
+                f"{path}: {described.num_rows} rows of {described.num_columns} columns, the most "
+                f"one recording may have are {MAX_VALUES} values"
+            )
         found = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError):
         raise RecordingError(f"{path}: damaged Parquet file; export it again") from None
