@@ -88,18 +88,22 @@ def test_counts_come_only_when_asked_for(session_log, tmp_path):
 
 
 def test_a_replay_takes_the_time_of_the_boards_clock(session_log, tmp_path):
-    """It cannot be done sooner than the device clock says; how much later the machine decides."""
+    """It cannot be over sooner than the device clock says; how much later the machine decides.
+
+    On a busy machine the reader may be too slow for it: batches are dropped, and counted.
+    """
     was = read_log(session_log)
     began = time.monotonic()
     now = replayed(session_log, tmp_path / "again", speed=5.0)
     took = time.monotonic() - began
-    assert_same_samples(was, now)
-    assert took > 3 * 1.48 / 5.0
-    arrived = now.host_s - now.host_s[0]
-    device = np.concatenate([was.device_us[was.run == run] for run in range(3)])
-    first = now.run == 0
-    assert np.all(np.diff(arrived) >= 0)
-    assert arrived[first][-1] > 0.8 * (device[first][-1] - device[0]) / 1e6 / 5.0
+    dropped = now.statistics[-1][1].tx_dropped_batches
+    assert was.n_samples - 20 * dropped <= now.n_samples <= was.n_samples
+    rows = np.searchsorted(was.device_us, now.device_us)
+    for column in ("run", "tick", "device_us", "predictions", "counts"):
+        assert np.array_equal(getattr(was, column)[rows], getattr(now, column)), column
+    runs_us = [np.ptp(was.device_us[was.run == run]) for run in range(3)]
+    assert took > sum(runs_us) / 1e6 / 5.0
+    assert np.all(np.diff(now.host_s) >= 0)
 
 
 def test_check_passes_on_the_log_of_a_replay(tmp_path):
@@ -201,9 +205,8 @@ def test_a_reader_that_is_too_slow_loses_whole_frames_that_are_counted(model, tm
         device.set_raw(True)
         device.start()
         assert board.ended.wait(20)
-        frames = device.frames(1.0)
-        while more := device.frames(0.2):
-            frames += more
+        device.ping(9)  # its answer comes after all that waits
+        frames = device.frames()
         statistics = device.statistics()
         assert device.decoder.crc_errors == device.decoder.malformed == device.decoder.lost == 0
     data = [frame for frame in frames if frame.name == "data"]
@@ -217,17 +220,17 @@ def test_a_reader_that_is_too_slow_loses_whole_frames_that_are_counted(model, tm
 
 
 def test_with_nobody_there_it_plays_on(session_log, tmp_path):
-    with ReplayedBoard(session_log, speed=3.0) as board:
+    was = read_log(session_log)
+    with ReplayedBoard(session_log) as board:
         with Device.open(board.port) as device:
             device.start()
         time.sleep(0.3)
         with Device.open(board.port) as device:
-            device.identify()
-            frames = device.frames(1.0)
             assert device.identify().running
-            data = [frame for frame in frames if frame.name == "data"]
-            assert data[0]["first_tick"] > 200
-        assert board.ended.wait(20)
+            frames = device.frames()
+            while not (data := [frame for frame in frames if frame.name == "data"]):
+                frames += device.frames(1.0)
+        assert data[0]["time_us"] - was.device_us[0] > 200_000
 
 
 def test_markers_are_told(session_log, tmp_path):
