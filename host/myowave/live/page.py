@@ -59,6 +59,8 @@ BINS = 400
 # Recorded with a moment's delay, so that a person reads it before it goes.
 MESSAGE_S = 8.0
 MAX_MARKERS = 1000
+# Labels of markers that follow one another closely stand one below the other.
+MARKER_ROWS = 3
 MAX_SPANS = 500
 AXES = ("x", "y", "z")
 SENSORS = (("Acceleration", "m/s²"), ("Rotation", "rad/s"))
@@ -262,7 +264,7 @@ class Page:
             step=1,
             value=(100 * settings.threshold_off, 100 * settings.threshold_on),
             format=PrintfTickFormatter(format="%d %%"),
-            width=230,
+            width=290,
             stylesheets=sheet,
         )
         self._pause = self._toggle("pause", "Pause", 84)
@@ -575,11 +577,13 @@ class Page:
         newest_s = history.newest_s
         end_s = newest_s if self._end_s is None else self._end_s
         window_s = self._window.value
+        # What has just begun grows from the left.
+        end_s = max(end_s, window_s)
         markers = self._monitor.markers
         if markers.version != self._markers_version:
             self._markers_version = markers.version
             self._plots.show_markers(list(markers.placed))
-        drawn = (end_s, window_s, self._lock.active, history.total if end_s == newest_s else 0)
+        drawn = (end_s, window_s, self._lock.active, history.total if end_s >= newest_s else 0)
         if drawn == self._drawn or self._identity is None or not history.total:
             return
         self._drawn = drawn
@@ -636,7 +640,7 @@ class _Plots:
             columns += [f"emg{i}" for i in range(len(muscles))]
         self._source = _empty(columns)
         self._raw_source = _empty(["time", *(f"raw{i}" for i in range(6))])
-        self._marks = ColumnDataSource({"time": [], "label": []})
+        self._marks = ColumnDataSource({"time": [], "label": [], "drop": []})
         self._spans = [ColumnDataSource({"left": [], "right": []}) for _ in muscles]
         self._thresholds = ColumnDataSource({"y": [0.0, 0.0], "dash": ["dashed", "dotted"]})
         self._was_active = np.zeros(len(muscles), bool)
@@ -727,7 +731,7 @@ class _Plots:
                 text_font_size="14px",
                 text_baseline="top",
                 x_offset=5,
-                y_offset=4,
+                y_offset="drop",
             )
             self._coloured.append((texts.glyph, "text_color", _ink))
 
@@ -787,6 +791,7 @@ class _Plots:
         self._marks.data = {
             "time": [time_s for time_s, _ in markers],
             "label": [label for _, label in markers],
+            "drop": [4 + 18 * (index % MARKER_ROWS) for index in range(len(markers))],
         }
 
     def draw(
@@ -821,15 +826,18 @@ class _Plots:
                 raw[f"raw{channel}"] = _zigzag(raw_low[:, channel], raw_high[:, channel])
             self._raw_source.data = raw
         if fit:
-            self._fit(high, emg, np.maximum(-raw_low, raw_high))
+            self._fit(low, high, emg, np.maximum(-raw_low, raw_high))
 
     def _fit(
         self,
+        low: NDArray[np.float32],
         high: NDArray[np.float32],
         emg: NDArray[np.float64] | None,
         raw: NDArray[np.float64],
     ) -> None:
         highest = max(_highest(high), 0.0 if emg is None else 100 * _highest(emg), 100.0)
+        lowest = -max(_highest(-low) - Y_MARGIN, 0.0)
+        self._y_range.start = Y_STEP * np.floor(lowest / Y_STEP) - Y_MARGIN
         self._y_range.end = Y_STEP * np.ceil((highest - Y_MARGIN) / Y_STEP) + Y_MARGIN
         for sensor, (span, least) in enumerate(zip(self._raw_ranges, RAW_LEAST, strict=True)):
             reach = _nice(max(_highest(raw[:, 3 * sensor : 3 * sensor + 3]), least))

@@ -232,7 +232,7 @@ def percent(fraction: float) -> str:
     """Return a fraction of the reference in whole per cent."""
     if math.isnan(fraction):
         return DASH
-    return f"{max(0.0, 100 * fraction):.0f}<small>{THIN}%</small>"
+    return f"{100 * fraction:z.0f}<small>{THIN}%</small>".replace("-", MINUS)
 
 
 def raw_tile(name: str, unit: str, axes: Mapping[str, float]) -> str:
