@@ -21,12 +21,15 @@ from rich.table import Table
 
 from myowave.align import LogTrack, Method, find_alignment
 from myowave.cli.output import console, print_table, write_json
-from myowave.envelope import recording_envelope
+from myowave.engine import NativeEngine
 from myowave.errors import RecordingError
+from myowave.imu import imu_by_name, to_counts
+from myowave.model_card import load_model_dir
 from myowave.recording import RATE_HZ, Recording
 from myowave.resample import sample_at
 from myowave.simulate import simulate
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 Array = NDArray[np.float64]
 
 
@@ -228,10 +231,9 @@ def measure(sessions: int, curls: Sequence[Recording]) -> dict[str, Rates]:
     rng = np.random.default_rng(0)
     simulated = [
         simulate(60.0, seed, subject=1 + seed % 3, trial=1 + seed % 2)
-        for seed in range(1, sessions + 1)
+        for seed in range(101, 101 + sessions)
     ]
-    # What a network would predict is not simulated here: the recorded envelope, spoilt.
-    envelopes = [_spoilt(movement, seed) for seed, movement in enumerate(simulated)]
+    envelopes = _predicted(simulated)
     tracks = [track_of(*both) for both in zip(simulated, envelopes, strict=True)]
     other_ways = list(permutations(range(sessions), 2))
     tapping = [tapped(one, tap_times(rng, 60.0), seed) for seed, one in enumerate(simulated)]
@@ -266,21 +268,19 @@ def measure(sessions: int, curls: Sequence[Recording]) -> dict[str, Rates]:
     return results
 
 
-def _spoilt(movement: Recording, seed: int) -> Array:
-    """Return the recorded envelope with as much again of slow, unrelated error."""
-    from scipy import ndimage
-
-    recorded = recording_envelope(movement).values
-    rng = np.random.default_rng(seed)
-    error = ndimage.gaussian_filter1d(rng.normal(size=recorded.shape), 150.0, axis=0)
-    return np.asarray(recorded + error / error.std() * recorded.std())
+def _predicted(movements: Sequence[Recording]) -> list[Array]:
+    """Return the envelopes the model of the demo predicts, which never saw these people."""
+    card, tflite = load_model_dir(REPOSITORY / "models" / "sim_biceps")
+    imu, scaling = imu_by_name(card.imu), card.input_scaling()
+    inputs = [scaling.apply(to_counts(one.acc, one.gyro, imu)) for one in movements]
+    return [NativeEngine(tflite).run(one).astype(np.float64) for one in inputs]
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--curls", type=Path, help="folder of the real curls")
-    parser.add_argument("--sessions", type=int, default=24, help="simulated sessions (24)")
+    parser.add_argument("--sessions", type=int, default=16, help="simulated sessions (16)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     curls = []

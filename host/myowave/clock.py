@@ -118,6 +118,8 @@ class ClockFit:
         """Describe the drift in a few words."""
         if self.uncertainty_ppm > _CRYSTAL_PPM:
             text = f"drift not known after {self.span_s:.0f} s"
+        elif abs(self.drift_ppm) > 1e5:
+            text = f"board's clock {1 + 1e-6 * self.drift_ppm:.2f} times as fast: a virtual one?"
         else:
             way = "fast" if self.drift_ppm >= 0 else "slow"
             text = (
