@@ -169,6 +169,11 @@ def test_runs_lie_as_far_apart_as_they_were(model: Path, tmp_path: Path) -> None
     assert alone.channels[0].present is None
     with pytest.raises(RecordingError, match="no run 3, the log holds 2"):
         load_table(path, run=3)
+    # Continued a month later: the time between would be nearly all of the file.
+    later = replace(log, host_s=log.host_s + np.where(log.run == 1, 30 * 86400.0, 0.0))
+    with pytest.raises(RecordingError, match=r"spans 720\.0 h in 2 runs.*one run with --run N"):
+        table_of_log(later, path)
+    assert table_of_log(later, path, run=2).n_samples == len(truth) - 100
 
 
 def test_independent_readers_see_the_same(

@@ -237,10 +237,10 @@ class _Axis:
             self.row_of[rows] = begin + ticks - ticks[0]
             self.n_rows = begin + int(ticks[-1] - ticks[0]) + 1
             if self.n_rows > _MAX_ROWS:
+                remedy = "; export one run with --run N" if len(runs) > 1 else ""
                 raise RecordingError(
                     f"{path}: the log spans {self.n_rows / RATE_HZ / 3600:.1f} h in {len(runs)} "
-                    f"runs, expected at most {_MAX_ROWS / RATE_HZ / 3600:.1f} h in one file; "
-                    "export one run with --run N"
+                    f"runs, expected at most {_MAX_ROWS / RATE_HZ / 3600:.1f} h in one file{remedy}"
                 )
 
     @property
