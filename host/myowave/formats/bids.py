@@ -12,7 +12,7 @@ left out, for a person to fill in.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib import metadata
@@ -166,33 +166,33 @@ def write(table: Table, root: Path, run: Run) -> list[Path]:
     """
     require_dataset(root)
     folder = root / run.folder
-    written: list[tuple[Path, Table]] = []
-    parts = [
-        (replace(table, channels=table.of("acc", "gyro")), _write_motion, folder / "motion"),
-        (replace(table, channels=table.of("emg")), _write_emg, folder / "emg"),
-    ]
-    derived = replace(table, channels=table.of("envelope"))
     derivatives = root / "derivatives" / "myowave"
-    for part, _, where in parts:
+    motion = replace(table, channels=table.of("acc", "gyro"))
+    emg = replace(table, channels=table.of("emg"))
+    envelope = replace(table, channels=table.of("envelope"))
+    for part, where in (
+        (motion, folder / "motion"),
+        (emg, folder / "emg"),
+        (envelope, derivatives / run.folder / "emg"),
+    ):
         if part.channels:
             _require_ours(where, run)
-    if derived.channels:
-        _require_ours(derivatives / run.folder / "emg", run)
+    if emg.channels or envelope.channels:
+        edf.require_library()
+
     _describe_dataset(root, table)
-    for part, write_part, where in parts:
-        if part.channels:
-            written.append((write_part(part, where, run), part))
-            _write_events(part, where, run)
-    _add_rows(
-        folder / f"{run.entities}_scans.tsv",
-        ("filename", "acq_time"),
-        [(path.relative_to(folder).as_posix(), _acq_time(table)) for path, _ in written],
-    )
-    if derived.channels:
-        _describe_derivatives(derivatives, table)
-        written.append((_write_envelope(derived, derivatives / run.folder / "emg", run), derived))
+    raw = []
+    if motion.channels:
+        raw.append(_write_motion(motion, folder / "motion", run))
+    if emg.channels:
+        raw.append(_write_emg(emg, folder / "emg", run))
+    scans = [(path.relative_to(folder).as_posix(), _acq_time(table)) for path in raw]
+    _add_rows(folder / f"{run.entities}_scans.tsv", ("filename", "acq_time"), scans)
     _add_rows(root / "participants.tsv", ("participant_id",), [(f"sub-{run.subject}",)])
-    return [path for path, _ in written]
+    if not envelope.channels:
+        return raw
+    _describe_derivatives(derivatives, table)
+    return [*raw, _write_envelope(envelope, derivatives / run.folder / "emg", run)]
 
 
 def _require_ours(folder: Path, run: Run) -> None:
@@ -320,6 +320,7 @@ def _write_motion(table: Table, folder: Path, run: Run) -> Path:
         ),
     )
     write_atomically(path.with_suffix(".json"), _json(sidecar))
+    _write_events(table, folder, run)
     return path
 
 
@@ -346,6 +347,7 @@ def _write_emg(table: Table, folder: Path, run: Run) -> Path:
         _tsv(("name", "type", "units", "target_muscle"), rows),
     )
     write_atomically(path.with_suffix(".json"), _json(sidecar))
+    _write_events(table, folder, run)
     return path
 
 
@@ -467,7 +469,7 @@ def _tsv(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join("\t".join(row) + "\n" for row in (titles, *rows))
 
 
-def _add_rows(path: Path, titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _add_rows(path: Path, titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Add rows to a TSV, or replace those with the same first cell; other columns become n/a."""
     found = path.read_text(encoding="utf-8").splitlines() if path.exists() else ["\t".join(titles)]
     header = found[0].split("\t")
