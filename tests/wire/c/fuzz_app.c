@@ -124,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t before = pongs;
     ping();
     round_of_the_loop();
-    require(pongs == before + 1u);
+    /* What lay unfinished on the line may have been one too: the zero byte of this ping ends it. */
+    require(pongs > before);
     return 0;
 }
