@@ -316,7 +316,8 @@ class Device:
 
     def _receive(self, timeout_s: float) -> list[Frame]:
         try:
-            self._port.timeout = timeout_s
+            if self._port.timeout != timeout_s:  # setting it costs as much as a read
+                self._port.timeout = timeout_s
             # One byte to wait for, then all there is: a read of a fixed size would wait for it.
             data = self._port.read(1)
             waiting = self._port.in_waiting

@@ -31,6 +31,7 @@ SILENT_S = 0.5
 # A board that has been silent for so long is asked whether it samples.
 SILENCE_S = 3.0
 RETRY_S = 0.25
+STATUS_S = 0.1
 RATE_S = 2.0
 # Over a shorter time a rate says more about when the port was read than about the board.
 FIRST_RATE_S = 0.5
@@ -355,7 +356,7 @@ class Session:
         self, device: Device, stop: threading.Event, on_status: Callable[[Status], None]
     ) -> None:
         """Take what the board sends while the port is there, until the session is to end."""
-        heard = time.monotonic()
+        heard = told = time.monotonic()
         while not self._finished(stop):
             frames = device.frames(POLL_S)
             now = time.monotonic()
@@ -368,7 +369,9 @@ class Session:
                 self._note = self._note or "the board has stopped"
             self._carry_out(device)
             self._flush()
-            on_status(self.status())
+            if now - told >= STATUS_S:
+                told = now
+                on_status(self.status())
             stop.wait(GATHER_S)
 
     def _still_sampling(self, device: Device, *, idle: bool) -> bool:
