@@ -29,6 +29,8 @@ from myowave.live.session import RecordingStatus, Session, Status
 from myowave.live.settings import WINDOW_RANGE_S, MonitorSettings
 
 UPDATES_HZ = 10.0
+# Curves of a large terminal or on a slow computer are drawn less often than the rest.
+DRAWING_SHARE = 0.12
 WINDOWS_S = (2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 # Okabe & Ito, Color universal design (2008): apart for colour-blind people too, each where it
 # stands out from the background. A muscle has the colour that it has on the page.
@@ -198,6 +200,7 @@ class MonitorApp(App[None]):
         self._last_recording: RecordingStatus | None = None
         self._markers = 0
         self._drawn: tuple[object, ...] = ()
+        self._next_drawing = 0.0
         self._shown: dict[Static, str | Text] = {}
         self._identity = Static(id="identity", markup=False)
         self._health = Static(id="health", markup=False)
@@ -361,7 +364,10 @@ class MonitorApp(App[None]):
         # Drawing is what costs: nothing new, nothing drawn.
         if drawn == self._drawn or self._curves.size.width < 10:
             return
+        if time.monotonic() < self._next_drawing:
+            return
         self._drawn = drawn
+        began = time.thread_time()
         # One point a column: braille has two, and lines look the same.
         view = self._history.view(end_s - self._window_s, end_s, self._curves.size.width)
         plot = self._curves.plot
@@ -386,6 +392,7 @@ class MonitorApp(App[None]):
         marks = np.arange(0.0, top + 1.0, 50.0).tolist()
         plot.yticks(marks, [f"{mark:.0f} %" for mark in marks])
         self._curves.draw()
+        self._next_drawing = time.monotonic() + (time.thread_time() - began) / DRAWING_SHARE
 
     def _activity(self) -> Activity:
         newest_s = self._history.newest_s
