@@ -372,10 +372,10 @@ class MonitorApp(App[None]):
         view = self._history.view(end_s - self._window_s, end_s, self._curves.size.width)
         plot = self._curves.plot
         plot.clear_figure()
-        # A network may say a little less than rest.
-        high = np.maximum(100.0 * view.high, 0.0)
-        highest = float(np.nanmax(high, initial=100.0))
-        top = 25.0 * math.ceil(highest / 25.0)
+        high = 100.0 * view.high
+        top = 25.0 * math.ceil(float(np.nanmax(high, initial=100.0)) / 25.0)
+        # A network may say less than rest.
+        bottom = 25.0 * math.floor(float(np.nanmin(high, initial=0.0)) / 25.0)
         for column in range(high.shape[1]):
             color = Color.parse(self._color(column)).rgb
             for begin, end in runs(np.isfinite(high[:, column])):
@@ -385,7 +385,7 @@ class MonitorApp(App[None]):
                     marker="braille",
                     color=color,
                 )
-        plot.ylim(0.0, top)
+        plot.ylim(bottom, top)
         plot.xlim(-self._window_s, 0.0)
         ticks = [-self._window_s * part / 4 for part in (4, 3, 2, 1, 0)]
         plot.xticks(ticks, [*(f"{tick:g} s" for tick in ticks[:-1]), "now"])
@@ -411,7 +411,7 @@ class MonitorApp(App[None]):
             zip(muscles, activity.active, activity.level, activity.peak, strict=False)
         ):
             style = Style(color=self._color(column), bgcolor=self._track(), bold=True)
-            value = "   - %" if math.isnan(level) else f"{100 * max(level, 0.0):4.0f} %"
+            value = "   - %" if math.isnan(level) else f"{round(100 * level):4d} %"
             width = max(5, self.size.width - 2 - name_width - len(value) - 12)
             drawn = bar(level, peak, self._settings.threshold_on, width)
             for row in range(rows):
