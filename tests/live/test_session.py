@@ -282,6 +282,7 @@ def test_another_model_that_comes_back_is_shown_and_ends_the_recording(
         with VirtualBoard(LONG, IMU, other, "native", link=link):
             wait_for(lambda: session.status().state == "live")
             assert session.status().previous_sha256 == ""
+        wait_for(lambda: session.status().state == "waiting")
     log = read_log(path)
     assert log.n_samples == before
     assert log.identity is not None
