@@ -47,7 +47,7 @@ def test_two_clocks_and_rates_become_one(tmp_path: Path) -> None:
     """0.2 ms a second of drift and an hour between the clocks: both waves lie on each other."""
     recording = read(two_clocks().write(tmp_path / "S3_1.xdf"))
     assert recording.muscles == ("biceps",)
-    assert recording.subject == "S3"
+    assert (recording.subject, recording.day) == ("S3", "2026-05-04")
     assert recording.source_rates_hz["acc_x"] == 500.0
     assert recording.source_rates_hz["emg biceps"] == pytest.approx(2000.0, rel=1e-6)
     assert recording.n_samples == pytest.approx(3799, abs=2)

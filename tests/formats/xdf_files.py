@@ -34,7 +34,8 @@ class XdfFile:
     """Gathers the chunks of a file."""
 
     def __init__(self) -> None:
-        header = b"<?xml version='1.0'?><info><version>1.0</version></info>"
+        header = b"<?xml version='1.0'?><info><version>1.0</version>"
+        header += b"<datetime>2026-05-04T13:02:01+0200</datetime></info>"
         self.parts = [b"XDF:", chunk(1, header)]
 
     def stream(  # noqa: PLR0917

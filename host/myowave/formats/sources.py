@@ -1,6 +1,7 @@
 """Tables of what is exported: a log, its runs placed on one time axis, or a recording."""
 
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,11 @@ def load_table(
             f"{path}: neither a log nor a recording, expected a file of 'myowave log' or 'myowave "
             "import'"
         )
-    return Table(
-        channels=table.channels,
-        annotations=table.annotations,
+    return replace(
+        table,
         subject=subject or table.subject,
         day=day or table.day,
         name=name or table.name,
-        start_s=table.start_s,
-        facts=table.facts,
     )
 
 
@@ -88,7 +86,8 @@ def table_of_recording(recording: Recording) -> Table:
 def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
     """Return a log as a table; raises as `load_table` does.
 
-    Samples lie on the grid of the board's clock: one step a tick. Runs lie where the host's clock
+    Raw counts are those read, before the board's calibration, which is among the facts. Samples
+    lie on the grid of the board's clock: one step a tick. Runs lie where the host's clock
     has them, and so do markers and notes, put right by the drift between both.
     """
     identity = log.identity
@@ -136,7 +135,7 @@ def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
             identity.output_zero_point,
             _unless_all(present),
         )
-        for index, muscle in enumerate(identity.muscles)
+        for index, muscle in enumerate(_distinct(identity.muscles))
     ]
     start_s = axis.start_s
     annotations = [
@@ -183,9 +182,19 @@ def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
     )
 
 
+def _distinct(muscles: Iterable[str]) -> list[str]:
+    """Return names that are neither empty nor there twice, as columns must be."""
+    names: list[str] = []
+    for number, muscle in enumerate(muscles, 1):
+        name = muscle.strip() or "muscle"
+        names.append(f"{name} {number}" if name in names else name)
+    return names
+
+
 def _of_card(card: dict[str, Any]) -> dict[str, Any]:
     """Return the card and, where formats have no room for it, what a reader of curves must know."""
-    target, training = (card.get(key) or {} for key in ("target", "training"))
+    parts = (card.get(key) for key in ("target", "training"))
+    target, training = (part if isinstance(part, dict) else {} for part in parts)
     return {
         "model": str(card.get("name", "")),
         "model_simulated": bool(training.get("simulated", False)),

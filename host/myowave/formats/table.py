@@ -247,7 +247,7 @@ class Table:
 
 
 def kind_of(name: str) -> ChannelKind | None:
-    """Return what a channel of this name measures; None for one that is none of ours."""
+    """Return what a channel of this name measures; None for a name that is none of ours."""
     if name in IMU_CHANNELS:
         return "acc" if name.startswith("acc") else "gyro"
     for kind in KINDS[2:]:
@@ -257,7 +257,7 @@ def kind_of(name: str) -> ChannelKind | None:
 
 
 def iso_utc(unix_s: float) -> str:
-    """Return a Unix time as ISO 8601 in UTC with microseconds, such as 2026-11-22T20:06:44.5Z."""
+    """Return a Unix time as ISO 8601 in UTC, such as 2026-11-22T20:06:44.500000Z."""
     if not 0.0 <= unix_s <= _LATEST_S:
         raise RecordingError(f"time {unix_s:g} s since 1970, expected one of this century")
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
@@ -268,7 +268,7 @@ def from_iso_utc(text: str) -> float | None:
     return datetime.fromisoformat(text).timestamp() if text else None
 
 
-def rows_of(annotation: Annotation, rate_hz: int = RATE_HZ) -> slice:
+def rows_of(annotation: Annotation, rate_hz: Fraction = Fraction(RATE_HZ)) -> slice:
     """Return the samples an annotation covers."""
     first = max(0, round(annotation.onset_s * rate_hz))
     return slice(first, max(first, round((annotation.onset_s + annotation.duration_s) * rate_hz)))
@@ -307,8 +307,7 @@ def with_missing(channels: Iterable[Channel], missing: Iterable[Annotation]) -> 
         own = [span for span in spans if span.text in ("", channel.kind)]
         present = np.ones(len(channel.samples), dtype=bool)
         for span in own:
-            first = round(max(0.0, span.onset_s) * channel.rate_hz)
-            present[first : round((span.onset_s + span.duration_s) * channel.rate_hz)] = False
+            present[rows_of(span, channel.rate_hz)] = False
         out.append(replace(channel, present=present) if own else channel)
     return tuple(out)
 

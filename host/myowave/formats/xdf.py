@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from myowave.errors import ConfigError, RecordingError
 from myowave.formats.labels import describe
 from myowave.formats.table import Annotation, Channel, Table
+from myowave.readers.dates import parse_day
 from myowave.readers.source import MAX_VALUES
 from myowave.resample import exact_rate
 
@@ -33,7 +34,7 @@ BREAK_S = 0.25
 """A pause of a regular stream longer than this is a gap; bursts of a radio link are shorter."""
 
 _MAGIC = b"XDF:"
-_STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER = 2, 3, 4, 6
+_FILE_HEADER, _STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER = 1, 2, 3, 4, 6
 _SIZES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "double64": 8}
 _LARGEST_HEADER = 1 << 22
 _RATE_TOLERANCE = 0.02
@@ -90,7 +91,7 @@ def read(path: Path) -> Table:
         raise ConfigError(
             'XDF files need the package pyxdf: pip install "myowave[formats]"'
         ) from None
-    streams = _survey(path)
+    streams, day = _survey(path)
     chosen = {number: found for number, stream in streams.items() if (found := _kinds(stream))}
     left_out = tuple(
         f"{stream.text('name')} ({stream.text('type')})"
@@ -98,7 +99,7 @@ def read(path: Path) -> Table:
         if number not in chosen
     )
     if not chosen:
-        return Table((), left_out=left_out)
+        return Table((), day=day, left_out=left_out)
     markers = [n for n, one in streams.items() if one.text("channel_format") == "string"]
     loaded = _load(pyxdf, path, [*chosen, *markers])
     times = {number: _times(path, streams[number], loaded[number]) for number in chosen}
@@ -128,15 +129,21 @@ def read(path: Path) -> Table:
         )
         if row and row[0]
     ]
-    return Table(tuple(channels), tuple(sorted(annotations)), left_out=left_out, timed=True)
+    return Table(
+        tuple(channels), tuple(sorted(annotations)), day=day, left_out=left_out, timed=True
+    )
 
 
 # ---- a first look --------------------------------------------------------------------------------
 
 
-def _survey(path: Path) -> dict[int, _Stream]:
-    """Walk over all chunks of a file, which must fit each other to its last byte."""
+def _survey(path: Path) -> tuple[dict[int, _Stream], str]:
+    """Walk over all chunks of a file, which must fit each other to its last byte.
+
+    Returns its streams and the day it was recorded, "" where it does not say.
+    """
     streams: dict[int, _Stream] = {}
+    day = ""
     values = 0
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -152,6 +159,8 @@ def _survey(path: Path) -> dict[int, _Stream]:
                         f"{where}: {length} bytes long, but the file ends after "
                         f"{size - file.tell() + 2}; it is cut off or damaged"
                     )
+                if tag == _FILE_HEADER:
+                    day, _ = parse_day(_xml(where, file, end).findtext("datetime") or "")
                 if tag in (_STREAM_HEADER, _SAMPLES, _CLOCK_OFFSET, _STREAM_FOOTER):
                     (number,) = struct.unpack("<I", file.read(4))
                     if tag == _STREAM_HEADER:
@@ -174,7 +183,7 @@ def _survey(path: Path) -> dict[int, _Stream]:
                     f"{path}: over {MAX_VALUES} values, the most one recording may have"
                 )
             file.seek(end)
-    return streams
+    return streams, day
 
 
 def _length(file: BinaryIO) -> int:
