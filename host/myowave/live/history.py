@@ -285,13 +285,15 @@ class History(Listener):
             width = max(1, math.ceil(round((end_s - begin_s) * self._rate_hz / bins, 6)))
             if width >= _COARSE:
                 width = math.ceil(width / _COARSE) * _COARSE
-                source, step = (self._low, self._high), _COARSE
+                lows, highs, step = self._low, self._high, _COARSE
             else:
-                source, step = (self._values, self._values), 1
+                lows, highs, step = self._values, self._values, 1
             first = max(math.floor(begin_s * self._rate_hz / width), -(-self._oldest() // width))
             last = min(math.floor(end_s * self._rate_hz / width), self._newest // width)
             numbers = np.arange(first, last + 1)
-            low, high = (self._bins(part, numbers, width // step, step) for part in source)
+            low = high = self._bins(lows, numbers, width // step, step)
+            if highs is not lows:
+                high = self._bins(highs, numbers, width // step, step)
             muscles = len(self.muscles)
             low, high = np.fmin.reduce(low, axis=1), np.fmax.reduce(high, axis=1)
             return View(
@@ -306,7 +308,7 @@ class History(Listener):
         self, source: NDArray[np.float32], numbers: NDArray[np.int64], size: int, step: int
     ) -> NDArray[np.float32]:
         """Return (bins, size, columns) rows of a ring, NaN after the newest."""
-        out = np.full((len(numbers) * size, source.shape[1]), np.nan, dtype=np.float32)
+        out = np.empty((len(numbers) * size, source.shape[1]), dtype=np.float32)
         if len(numbers):
             begin = int(numbers[0]) * size
             end = min(begin + len(out), self._newest // step + 1)
@@ -314,6 +316,7 @@ class History(Listener):
             before_wrap = min(end - begin, len(source) - at)
             out[:before_wrap] = source[at : at + before_wrap]
             out[before_wrap : end - begin] = source[: end - begin - before_wrap]
+            out[end - begin :] = np.nan
         return out.reshape(len(numbers), size, source.shape[1])
 
     def latest(self, seconds: float) -> Samples:

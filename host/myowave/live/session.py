@@ -429,7 +429,7 @@ class Session:
             self._stopped = False
             self._note = f"waiting for {self.url} to come back"
             self._tell("lost", reason=str(error))
-        self._flush()
+            self._flush()
 
     def _wait_for_return(
         self, stop: threading.Event, on_status: Callable[[Status], None]
