@@ -17,14 +17,12 @@ NAMES = ("envelope", "IMU", "markers")
 
 def main(source: str, samples: float, out: str) -> None:
     """Receive until the end and write what came."""
-    inlets: dict[str, pylsl.StreamInlet] = {}
-    deadline = time.monotonic() + 30
-    while len(inlets) < len(NAMES):
-        assert time.monotonic() < deadline, f"found {list(inlets)}"
-        for info in pylsl.resolve_streams(0.5):
-            name = info.name().removeprefix("MyoWave ")
-            if source in info.source_id() and name in NAMES and name not in inlets:
-                inlets[name] = pylsl.StreamInlet(info, max_buflen=600, recover=False)
+    found = pylsl.resolve_bypred(f"contains(source_id,'{source}')", len(NAMES), 60.0)
+    inlets = {
+        info.name().removeprefix("MyoWave "): pylsl.StreamInlet(info, max_buflen=600, recover=False)
+        for info in found
+    }
+    assert sorted(inlets) == sorted(NAMES)
     descriptions = {name: inlet.info(10).as_xml() for name, inlet in inlets.items()}
     for inlet in inlets.values():
         inlet.open_stream(10)

@@ -171,29 +171,29 @@ def test_another_model_gets_streams_of_its_own(model, tmp_path):
     session = Session(str(link))
     session.add(LslOutlets(str(link)))
 
-    def streamed() -> list[str]:
+    def streamed(wanted: int) -> list[str]:
         """Return the models of this board's envelope streams."""
-        found = pylsl.resolve_byprop("name", "MyoWave envelope", 0, 1.0)
-        described = [pylsl.StreamInlet(info).info(10).as_xml() for info in found]
-        roots = [ElementTree.fromstring(text) for text in described]
+        here = f"name='MyoWave envelope' and contains(source_id,'{link}')"
+        described = [
+            pylsl.StreamInlet(info).info(10).as_xml()
+            for info in pylsl.resolve_bypred(here, wanted, 30.0 if wanted else 1.0)
+        ]
         return [
-            root.findtext("desc/model/sha256", "")
-            for root in roots
-            if str(link) in root.findtext("source_id", "")
+            ElementTree.fromstring(text).findtext("desc/model/sha256", "") for text in described
         ]
 
     stop = threading.Event()
     first = VirtualBoard(movement(500), IMU, models[0], "native", link, loop=True)
     with first, followed(session, stop):
-        assert streamed() == [load_card(models[0]).tflite_sha256]
+        assert streamed(1) == [load_card(models[0]).tflite_sha256]
         first.close()
         with VirtualBoard(movement(500), IMU, models[1], "native", link, loop=True):
             deadline = time.monotonic() + 20
             while not session.status().resumes:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            assert streamed() == [load_card(models[1]).tflite_sha256]
-    assert streamed() == []
+            assert streamed(1) == [load_card(models[1]).tflite_sha256]
+    assert streamed(0) == []
 
 
 WITHOUT = {
