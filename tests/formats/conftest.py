@@ -20,8 +20,7 @@ SECONDS = 3
 def log_of(path: Path, model: Path, *, raw: bool = True, **board: Any) -> Path:
     """Log what a virtual board sends of a movement, with a marker and a note at 1.5 s."""
     counts = movement(1000 * SECONDS)
-    board.setdefault("virtual_clock", True)
-    with VirtualBoard(counts, IMU, model, "native", **board) as virtual:
+    with VirtualBoard(counts, IMU, model, "native", virtual_clock=True, **board) as virtual:
         Logger(virtual.port, path, raw=raw, model_dirs=[model]).run(threading.Event())
     log = read_log(path)
     number, clock = max(fit_log(log).items())
