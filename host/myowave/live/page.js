@@ -2,6 +2,8 @@
 // measuring in the browser how old a sample is when it is painted.
 "use strict";
 
+// Whether a view is a plot of curves that is painted at every update; the time axis need not be.
+const isPlot = (view) => view.model.type === "Figure" && view.model.name !== "time";
 const isSeen = (view) => view.model.visible && !view.is_destroyed;
 
 const myowave = {
@@ -88,7 +90,7 @@ const myowave = {
     if (!(newest_host_s > previous_host_s)) {
       return;
     }
-    const plots = [...Bokeh.index.query((view) => view.model.type === "Figure")].filter(isSeen);
+    const plots = [...Bokeh.index.query(isPlot)].filter(isSeen);
     plots.forEach((view) => this.watch(view));
     // An update that comes before the last one was painted is painted with it.
     const since = this.pending === null ? previous_host_s : this.pending.since;
@@ -102,27 +104,7 @@ const myowave = {
       this.watched.add(view);
       // Bokeh paints in an animation frame, then emits this.
       view.repainted.connect(() => this.onPainted(view));
-      for (const renderer of view.renderer_views.values()) {
-        this.settle(renderer);
-      }
     }
-  },
-
-  // Bokeh 3.9 writes a style sheet with the place of each renderer at every paint, the same each
-  // time, and then reads styles: the browser works them all out again, some fifty times a paint.
-  settle(renderer) {
-    const sheet = renderer.position;
-    if (sheet === undefined) {
-      return;
-    }
-    const replace = sheet.replace.bind(sheet);
-    let written = null;
-    sheet.replace = (css, ...rest) => {
-      if (css !== written) {
-        written = css;
-        replace(css, ...rest);
-      }
-    };
   },
 
   // All samples that came with an update count: the middle one stands for them.
