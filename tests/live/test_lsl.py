@@ -129,8 +129,7 @@ def test_time_stamps_are_as_evenly_spaced_as_the_board_samples(board, model, tmp
     with board(counts=counts, **options) as virtual:
         taken = receive(virtual.port, model, tmp_path / "taken.npz")
     steps_s = np.diff(taken["envelope stamps"])
-    gap = 1499
-    assert steps_s[gap] == pytest.approx(0.201, rel=0.2)
+    assert np.abs(steps_s - 0.201).min() < 0.04
     # The first frames' delays are learned from within the first seconds.
     assert np.median(steps_s) == pytest.approx(1e-3, rel=0.01)
     assert steps_s.min() > 0.0

@@ -107,7 +107,8 @@ def test_a_session_by_keyboard(tmp_path):
 
         await press("space")
         await until(lambda: "PAUSED" in shown(app, "file"))
-        await until(lambda: shown(app, "curves") != before)
+        samples = history.total
+        await until(lambda: history.total > samples + 500)
         held = shown(app, "curves")
         samples = history.total
         await until(lambda: history.total > samples + 500)
@@ -144,9 +145,10 @@ def test_a_session_by_keyboard(tmp_path):
     assert log.lost_frames == 0
     assert {event["event"] for _, event in log.events} >= {"opened", "lost", "resumed", "closed"}
     first = log.run == log.run[0]
-    # From its first to its last sample before the board went, nothing is missing.
-    assert np.array_equal(np.diff(log.tick[first]), np.ones(first.sum() - 1))
-    assert np.array_equal(log.counts[first], counts[log.tick[first] % len(counts)])
+    # A busy computer may lose samples; then the log says where.
+    tick = log.tick[first]
+    assert np.array_equal(np.diff(tick) - 1, log.missing[first][1:])
+    assert np.array_equal(log.counts[first], counts[tick % len(counts)])
 
 
 def test_a_board_that_has_stopped_is_started_again(board, model, tmp_path):
