@@ -8,6 +8,7 @@ import pytest
 
 from myowave.errors import RecordingError
 from myowave.formats import edf
+from myowave.formats.sources import load_table
 from myowave.readers import read
 
 pyedflib = pytest.importorskip("pyedflib", reason="writes the files, independent of edfio")
@@ -131,3 +132,25 @@ def test_starts_stay_short_whatever_the_fraction() -> None:
         assert abs(moved - part_us) <= 12
         for record in (1, 2, 3, 100, 4095, 65_537, 86_399):
             assert record + moved / 1e6 == float(f"{record}.{moved:06d}")
+
+
+def test_an_export_somebody_has_changed_says_so(recording_file: Path, tmp_path: Path) -> None:
+    """Also where only the range is another, which the samples do not show."""
+    path = tmp_path / "a.edf"
+    edf.write(load_table(recording_file), path)
+    whole = path.read_bytes()
+    n_signals = int(whole[252:256])
+    maxima = 256 + n_signals * (16 + 80 + 8 + 8)
+    for content in (
+        whole[:-30_000] + b"\1" + whole[-29_999:],
+        whole[:maxima] + b"77" + whole[maxima + 2 :],
+    ):
+        path.write_bytes(content)
+        with pytest.raises(RecordingError, match="samples were changed after export"):
+            read(path)
+        # Out of the header's field it is a file like any other.
+        path.write_bytes(content.replace(b"MyoWave ", b"Other   ", 1))
+        assert read(path).muscles == ("biceps brach", "biceps bra 2")
+    path.write_bytes(whole.replace(b"EDF Annotations", b"EDF Annotation ", 1))
+    with pytest.raises(RecordingError, match="its annotation 'MyoWave' is missing"):
+        read(path)

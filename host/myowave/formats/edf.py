@@ -204,8 +204,9 @@ def _signal(signal_type: Any, channel: Channel, label: str, transducer: str, len
 
 
 def _checksum(signal: Any) -> int:
-    """Return the CRC-32 of a signal's integers; the format itself has none."""
-    return zlib.crc32(signal.digital.astype("<i4").tobytes())
+    """Return the CRC-32 of a signal's integers and of their range; the format itself has none."""
+    ends = (signal.digital_min, signal.digital_max, signal.physical_min, signal.physical_max)
+    return zlib.crc32(signal.digital.astype("<i4").tobytes(), zlib.crc32(repr(ends).encode()))
 
 
 def _transducer(channel: Channel, table: Table) -> str:
@@ -291,7 +292,7 @@ def _table(
     annotations = tuple(Annotation.from_words(*one) for one in notes if one[2] is not ours)
     missing = [one for one in annotations if one.kind == "missing"]
     others = tuple(one for one in annotations if one.kind != "missing")
-    if ours is None:
+    if not is_ours(path):
         found = _foreign_channels(opened, types)
         used = {one.place for one in found}
         return Table(
@@ -305,6 +306,8 @@ def _table(
                 if _place(index, signal) not in used
             ),
         )
+    if ours is None:
+        raise RecordingError(f"{path}: its annotation 'MyoWave' is missing; export it again")
     header = parse_json(path, ours.removeprefix(_OURS), "annotation 'MyoWave'")
     names = [one.get("name", "") for one in header.get("channels", []) if isinstance(one, dict)]
     n_samples = header.get("samples")
@@ -315,8 +318,8 @@ def _table(
         )
     if header.get("crc32") != [_checksum(signal) for signal in opened.signals]:
         raise RecordingError(
-            f"{path}: its samples were changed after export; export it again, or remove its "
-            "annotation 'MyoWave' to have it read as any other file"
+            f"{path}: its samples were changed after export; export it again, or take 'MyoWave' "
+            "out of its recording identification to have it read as any other file"
         )
     steps = {one.get("name"): one for one in header["channels"] if isinstance(one, dict)}
     channels = tuple(
