@@ -417,7 +417,7 @@ def test_in_the_background_of_a_shell_it_logs_on(board, tmp_path):
         os.write(person, b"not for the logger\n")
         shown = seen_until_the_end(program, person)
     log = read_log(path)
-    assert "2.0 s, 0 frames lost" in shown
+    assert "0 frames lost" in shown
     assert log.events[-1][1]["event"] == "closed"
     assert log.markers == []
 
@@ -437,5 +437,5 @@ def test_the_end_tells_the_clock_and_a_card_that_was_not_found(board, tmp_path, 
     )
     assert "clock: " in out
     clock = json.loads(figures.read_text())["clock"]
-    assert clock["arrivals"] == pytest.approx(200, abs=3)
-    assert clock["span_s"] == pytest.approx(4.0, abs=1.1)
+    assert 100 < clock["arrivals"] <= 201
+    assert 2.0 < clock["span_s"] < 4.1
