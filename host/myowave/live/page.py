@@ -48,7 +48,7 @@ from myowave.live.session import Listener, RecordingStatus, Session, Status
 from myowave.live.settings import THEMES, WINDOW_RANGE_S, MonitorSettings
 
 # Time between two updates of the curves; what a tab cannot keep up with is not sent.
-UPDATE_MS = 33
+UPDATE_MS = 28
 # Digits that change more often cannot be read.
 NUMBERS_S = 0.2
 # One update is sent while the last one is painted, no more: a slow tab gets fewer, and none late.
@@ -56,8 +56,8 @@ NUMBERS_S = 0.2
 # paints nothing, as it is in the background, gets one now and then.
 UNPAINTED_UPDATES = 1
 UNPAINTED_S = 1.0
-# Two points a bin: the curve has one for a pixel and a half of a wide screen.
-BINS = 400
+# Two points a bin: the curve has one for two pixels of a wide screen.
+BINS = 300
 # Recorded with a moment's delay, so that a person reads it before it goes.
 MESSAGE_S = 8.0
 MAX_MARKERS = 1000
@@ -590,7 +590,7 @@ class Page:
         emg = None
         columns = self._emg_columns()
         if columns is not None:
-            emg = self._emg_at(view.time_s, columns)
+            emg = self._emg_at(_edges(view.time_s), columns)
         self._plots.draw(view, emg, _lsb(self._identity), fit=not self._lock.active)
         self._plots.time_range.update(start=end_s - window_s, end=end_s)
         if self._end_s is None:
@@ -699,8 +699,7 @@ class _Plots:
             "time",
             f"envelope{index}",
             source=self._source,
-            line_width=2.5,
-            line_join="round",
+            line_width=2,
             name="curve",
         )
         self._coloured.append((curve.glyph, "line_color", colour))
@@ -713,7 +712,7 @@ class _Plots:
         )
         for axis in range(len(AXES)):
             curve = plot.line(
-                "time", f"raw{3 * sensor + axis}", source=self._raw_source, line_width=1.5
+                "time", f"raw{3 * sensor + axis}", source=self._raw_source, line_width=1
             )
             self._coloured.append((curve.glyph, "line_color", _of_axis(axis)))
         self._add_markers(plot, labels=False)
@@ -803,26 +802,24 @@ class _Plots:
         Parameters
         ----------
         view : View
-        emg : (k, m) array or None
-            Recorded envelope at the bins.
+        emg : (2k, m) array or None
+            Recorded envelope at the edges of the bins.
         lsb : (6,) array
             Physical value of one raw count.
         fit : bool
             Whether the y-axes follow what is in view.
         """
-        # The two points of a bin lie within it, a quarter of its width from its edges.
-        width_s = view.time_s[1] - view.time_s[0] if len(view.time_s) > 1 else 0.0
-        times = view.time_s[:, np.newaxis] + np.array([-0.25, 0.25]) * width_s
-        data: dict[str, NDArray[Any]] = {"time": times.ravel()}
+        times = _edges(view.time_s)
+        data: dict[str, NDArray[Any]] = {"time": times}
         low, high = 100 * view.low, 100 * view.high
         for index in range(len(self._muscles)):
             data[f"envelope{index}"] = _zigzag(low[:, index], high[:, index])
             if self._with_emg and emg is not None:
-                data[f"emg{index}"] = np.repeat(100 * emg[:, index], 2).astype(np.float32)
+                data[f"emg{index}"] = (100 * emg[:, index]).astype(np.float32)
         self._source.data = data
         raw_low, raw_high = view.raw_low * lsb, view.raw_high * lsb
         if self._with_raw:
-            raw = {"time": times.ravel()}
+            raw: dict[str, NDArray[Any]] = {"time": times}
             for channel in range(6):
                 raw[f"raw{channel}"] = _zigzag(raw_low[:, channel], raw_high[:, channel])
             self._raw_source.data = raw
@@ -864,6 +861,12 @@ def _of_axis(axis: int) -> Callable[[Look], str]:
 def _bar(fraction: float) -> int:
     """Return a fraction as the length of a bar, in per cent; 0 where there is none."""
     return round(float(np.clip(np.nan_to_num(100 * fraction), 0.0, 100.0)))
+
+
+def _edges(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (2k,) beginnings and ends of bins whose (k,) middles are given."""
+    width_s = time_s[1] - time_s[0] if len(time_s) > 1 else 0.0
+    return (time_s[:, np.newaxis] + np.array([-0.5, 0.5]) * width_s).ravel()
 
 
 def _zigzag(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float32]:

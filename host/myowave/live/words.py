@@ -19,7 +19,7 @@ TIME_HEIGHT_PX = 48
 # Digits of a SHA-256 that a person compares.
 SHA_DIGITS = 12
 # The rate of a healthy link trembles with the clock of this computer, not by more than this.
-RATE_TOLERANCE = 0.02
+RATE_TOLERANCE = 0.05
 _STATE = {
     "opening": "Opening",
     "live": "Live",
@@ -144,6 +144,7 @@ class Screen(NamedTuple):
 def health(status: Status, screen: Screen) -> str:
     """Return the health strip."""
     board = status.statistics
+    lost = 0 if board is None else board.missed + board.dropped
     rate_hz = status.rate_hz
     expected_hz = status.identity.rate_hz if status.identity is not None else 0
     slow = rate_hz is not None and abs(rate_hz - expected_hz) > RATE_TOLERANCE * expected_hz
@@ -154,8 +155,9 @@ def health(status: Status, screen: Screen) -> str:
         _cell(
             "Device overruns",
             None if board is None else count(board.overruns),
-            "",
-            board is not None and board.overruns > 0,
+            f"({count(lost)} samples lost)" if lost else "",
+            lost > 0,
+            "Samples the board took more than a period late; those it has lost are told beside",
         ),
         _cell(
             "Device CPU load", None if board is None else f"{board.cpu_load_permille / 10:.1f}", "%"
