@@ -3,7 +3,8 @@
     python tools/bench_terminal.py [--seconds N] [--size COLUMNSxROWS ...] [--json FILE]
 
 The command runs as a user runs it, in a terminal that takes what it draws and shows nothing, on a
-virtual board of four muscles in real time. The bytes are what an ssh connection has to carry.
+log of four muscles that work all the time, played as if by a board. The bytes are what an ssh
+connection has to carry.
 """
 
 import argparse
@@ -26,10 +27,16 @@ from rich.table import Table
 
 from myowave.cli.output import console, print_table, write_json
 from myowave.compiler.reference import REFERENCES, random_network
+from myowave.link import Device
+from myowave.log import LogWriter
 from myowave.reference_model import IMU, write_network
+from myowave.replay import ReplayedBoard
 from myowave.virtual import VirtualBoard
+from myowave.wire import DEFINITION, Frame, encode_frame
+from myowave.wire.codec import decode_frame
 
 MUSCLES = 4
+LOG_S = 30
 # Python's start, the first window filled.
 SETTLE_S = 12.0
 
@@ -99,6 +106,41 @@ def measure(port: str, option: str, columns: int, rows: int, seconds: float) -> 
     return Cost(view, 100 * used / took, memory / 1e6, (drawn_after - drawn_before) / took / 1e3)
 
 
+def write_lively_log(path: Path) -> None:
+    """Write a log of muscles that contract and relax at rates of their own."""
+    network = random_network(replace(REFERENCES["S"], outputs=MUSCLES))
+    model = write_network(path.with_name("model"), network, f"{MUSCLES} muscles")
+    identities: list[Frame] = []
+    at_rest = np.zeros((1000, 6), dtype=np.int16)
+    with (
+        VirtualBoard(at_rest, IMU, model, "native", virtual_clock=True) as board,
+        Device.open(board.port) as device,
+    ):
+        device.listen(identities.append)
+        identity = device.identify()
+    moment = np.arange(LOG_S * identity.rate_hz)[:, None] / identity.rate_hz
+    envelope = np.sin(np.pi * moment * [0.2, 0.3, 0.45, 0.7]) ** 2
+    steps = envelope / identity.output_scale + identity.output_zero_point
+    predictions = np.clip(np.rint(steps), -128, 127).astype(np.int8)
+    size = DEFINITION.limits["batch_samples"]
+    with LogWriter(path) as writer:
+        writer.frame(identities[-1])
+        for number, begin in enumerate(range(0, len(predictions), size)):
+            frame = encode_frame(
+                "data",
+                number,
+                first_tick=begin,
+                time_us=begin * 1_000_000 // identity.rate_hz,
+                gap_ticks=0,
+                flags=0,
+                warm_up=0,
+                count=size,
+                outputs=MUSCLES,
+                predictions=predictions[begin : begin + size],
+            )
+            writer.frame(decode_frame(frame.strip(b"\0")))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -106,19 +148,14 @@ def main() -> None:
     parser.add_argument("--size", nargs="+", default=["80x24", "200x60"], metavar="COLUMNSxROWS")
     parser.add_argument("--json", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    # Curves that move all the time cost the most.
-    moment = np.arange(20_000)[:, None] / 1000.0
-    counts = (9000 * np.sin(2 * np.pi * moment * np.array([0.3, 0.4, 0.5, 0.6, 0.7, 0.8]))).astype(
-        np.int16
-    )
     costs = []
     with tempfile.TemporaryDirectory() as folder:
-        network = random_network(replace(REFERENCES["S"], outputs=MUSCLES))
-        model = write_network(Path(folder) / "model", network, f"{MUSCLES} muscles")
+        log = Path(folder) / "lively.mwlog"
+        write_lively_log(log)
         for size in arguments.size:
             columns, rows = map(int, size.split("x"))
             for option in ("--tui", "--plain"):
-                with VirtualBoard(counts, IMU, model, "native", loop=True) as board:
+                with ReplayedBoard(log, Path(folder) / "port", loop=True) as board:
                     costs.append(measure(board.port, option, columns, rows, arguments.seconds))
     table = Table(box=None, pad_edge=False)
     for title in ("monitor", "CPU, % of a core", "memory, MB", "to the terminal, kB/s"):

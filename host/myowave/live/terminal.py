@@ -469,7 +469,8 @@ def health_line(status: Status, latency_s: float) -> Text:
     if counters is not None:
         add("overruns", str(counters.overruns), counters.overruns > 0)
         add("CPU", f"{counters.cpu_load_permille / 10:.0f} %")
-        add("step", f"{counters.longest_step_us} us")
+        step_us = counters.longest_step_us
+        add("step", f"{step_us} us" if step_us < 10_000 else f"{step_us / 1000:.0f} ms")
     add("gaps", str(status.gaps), status.gaps > 0)
     return line
 
