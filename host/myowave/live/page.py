@@ -10,10 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from html import escape
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,17 +138,6 @@ class Monitor:
         if status.recording is not None:
             self.last_recording = status.recording
         return status
-
-    def new_recording(self) -> Path:
-        """Return where the next recording goes: a name no file has."""
-        folder = self.settings.record_dir
-        stem = f"myowave-{datetime.now():%Y%m%d-%H%M%S}"
-        path = folder / f"{stem}.mwlog"
-        number = 2
-        while path.exists():
-            path = folder / f"{stem}-{number}.mwlog"
-            number += 1
-        return path
 
 
 class Tab(DataModel):
@@ -390,7 +377,7 @@ class Page:
         running = session.status().recording is not None
         try:
             if on and not running:
-                path = self._monitor.new_recording()
+                path = self._monitor.settings.next_recording()
                 path.parent.mkdir(parents=True, exist_ok=True)
                 session.start_recording(path)
             elif not on and running:
