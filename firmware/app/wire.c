@@ -110,7 +110,7 @@ mw_wire_event mw_wire_decode(mw_wire_decoder *decoder, uint8_t byte, mw_wire_fra
     }
     size_t length = 0;
     if (overlong || !unstuff(decoder->bytes, encoded, &length) ||
-        length < MW_WIRE_HEADER_SIZE + MW_WIRE_CRC_SIZE) {
+        length < MW_WIRE_HEADER_SIZE + MW_WIRE_CRC_SIZE || length > MW_WIRE_MAX_FRAME) {
         return MW_WIRE_MALFORMED;
     }
     size_t body = length - MW_WIRE_CRC_SIZE;

@@ -13,9 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from myowave.errors import ConfigError, ModelError, ToolError
-from myowave.paths import REPOSITORY, build_dir, firmware_dir
-
-MODEL_VARIABLE = "MYOWAVE_MODEL"
+from myowave.paths import MODEL_VARIABLE, REPOSITORY, build_dir, firmware_dir
 
 
 @dataclass(frozen=True)

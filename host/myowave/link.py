@@ -3,7 +3,9 @@
 Nothing here needs more than pyserial, numpy and the wire codec, so a logger stays light.
 """
 
+import contextlib
 import errno
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -22,7 +24,9 @@ from myowave.wire import DEFINITION, Decoder, Encoder, Frame, FrameError
 BAUD = 1_000_000
 # QEMU looks for someone on its pty once a second, so an answer may take that long.
 ANSWER_TIMEOUT_S = 3.0
-IDENTIFY_ATTEMPTS = 2
+# How often a question is asked in that time: it or its answer may be damaged on the line, and there
+# is no command that does harm when it comes twice.
+ATTEMPTS = 2
 # The board samples for a second, or gives up after two.
 GYRO_BIAS_TIMEOUT_S = ANSWER_TIMEOUT_S + 2.0
 _RESET_CAUSE_NAME = {value: name for name, value in DEFINITION.reset_cause.items()}
@@ -81,7 +85,19 @@ class Identity:
 
     @classmethod
     def from_frame(cls, frame: Frame) -> "Identity":
-        """Read an identity frame."""
+        """Read an identity frame; raise FrameError for values no board has."""
+        if frame["rate_hz"] == 0 or frame["receptive_field"] == 0:
+            raise FrameError(
+                f"identity: {frame['rate_hz']} samples a second, receptive field "
+                f"{frame['receptive_field']}, expected both over 0"
+            )
+        if frame["outputs"] != len(frame["muscles"]):
+            raise FrameError(
+                f"identity: muscles named: {len(frame['muscles'])}, expected {frame['outputs']}"
+            )
+        scales = ("output_scale", "acc_lsb_m_s2", "gyro_lsb_rad_s")
+        if not all(math.isfinite(frame[name]) for name in scales):
+            raise FrameError("identity: a scale is no number")
         return cls(
             firmware=".".join(
                 str(frame[f"firmware_{part}"]) for part in ("major", "minor", "patch")
@@ -225,10 +241,11 @@ def open_port(url: str) -> serial.Serial:
                 f"{url}: cannot open it, another program has the port open; end that one first"
             ) from error
         reason = getattr(error, "strerror", None) or error
-        raise LinkError(
-            f"{url}: cannot open it as a serial port ({reason}); "
-            "'myowave doctor' lists the ports there are"
-        ) from error
+        remedy = "'myowave doctor' lists the ports there are"
+        if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM):
+            reason = "no permission"
+            remedy = "install the rules 'myowave doctor --udev-rules' prints"
+        raise LinkError(f"{url}: cannot open it as a serial port ({reason}); {remedy}") from error
     return port
 
 
@@ -245,6 +262,8 @@ class Device:
         self._encoder = Encoder()
         self._port = port
         self._waiting: list[Frame] = []
+        self._received_bytes = 0
+        self._received_frames = 0
         self._listener: Callable[[Frame], None] | None = None
 
     @classmethod
@@ -297,7 +316,8 @@ class Device:
 
     def _receive(self, timeout_s: float) -> list[Frame]:
         try:
-            self._port.timeout = timeout_s
+            if self._port.timeout != timeout_s:  # setting it costs as much as a read
+                self._port.timeout = timeout_s
             # One byte to wait for, then all there is: a read of a fixed size would wait for it.
             data = self._port.read(1)
             waiting = self._port.in_waiting
@@ -307,10 +327,30 @@ class Device:
             # pyserial raises TypeError when the port is closed under it.
             raise self._lost(error) from error
         frames = self.decoder.feed(data)
+        self._received_bytes += len(data)
+        self._received_frames += len(frames)
         if self._listener is not None:
             for frame in frames:
                 self._listener(frame)
         return frames
+
+    def _heard(self) -> str:
+        """Return what was received in place of an answer, and what to do about it."""
+        if self._received_frames:
+            damaged = self.decoder.crc_errors + self.decoder.malformed
+            return (
+                f"of {damaged + self._received_frames} frames {damaged} were damaged; check the "
+                "cable, start the board anew"
+            )
+        if self._received_bytes:
+            return (
+                f"{self._received_bytes} bytes came that are no MyoWave frames, so something else "
+                "is there; 'myowave doctor' tells what answers on each port"
+            )
+        return (
+            "nothing came at all; expected a MyoWave board there, 'myowave flash' puts the "
+            "firmware on one"
+        )
 
     def _lost(self, error: BaseException) -> LinkError:
         return LinkError(f"{self.url}: the line is gone ({error})")
@@ -323,11 +363,8 @@ class Device:
         while found is None:
             left = deadline - time.monotonic()
             if left <= 0:
-                damaged = self.decoder.crc_errors + self.decoder.malformed
-                raise LinkError(
-                    f"{self.url}: no {what} within {timeout_s:g} s"
-                    + (f" ({damaged} damaged frames)" if damaged else "")
-                    + "; expected a MyoWave board there"
+                raise _NoAnswerError(
+                    f"{self.url}: no {what} within {timeout_s:g} s; {self._heard()}"
                 )
             for frame in self._receive(left):
                 if found is None and wanted(frame):
@@ -336,19 +373,31 @@ class Device:
                     self._waiting.append(frame)
         return found
 
+    def _ask(self, what: str, send: Callable[[], object], wanted: Callable[[Frame], bool]) -> Frame:
+        """Send a question, again when no answer comes, and return the answer."""
+        for _ in range(ATTEMPTS - 1):
+            send()
+            with contextlib.suppress(_NoAnswerError):
+                return self._await(what, wanted, ANSWER_TIMEOUT_S / ATTEMPTS)
+        send()
+        return self._await(what, wanted, ANSWER_TIMEOUT_S / ATTEMPTS)
+
     def _command(self, name: str, **values: Any) -> None:
         """Send a command and wait for its acknowledgement; raise LinkError when it is refused."""
         number = DEFINITION.frames[name].type
-        sequence = self.send(name, **values)
+        sent: list[int] = []
 
         def is_answer(frame: Frame) -> bool:
             return (
                 frame.name == "acknowledge"
                 and frame["command"] == number
-                and frame["command_sequence"] == sequence
+                and frame["command_sequence"] in sent
             )
 
-        status = self._await(f"answer to '{name}'", is_answer)["status"]
+        answer = self._ask(
+            f"answer to '{name}'", lambda: sent.append(self.send(name, **values)), is_answer
+        )
+        status = answer["status"]
         if status != DEFINITION.status["ok"]:
             reason = _STATUS_NAME.get(status, f"status {status}").replace("_", " ")
             raise LinkError(
@@ -366,7 +415,13 @@ class Device:
             If nothing that speaks this protocol version answers.
         """
         try:
-            return Identity.from_frame(self._await_identity())
+            return Identity.from_frame(
+                self._ask(
+                    "identity",
+                    lambda: self.send("identify"),
+                    lambda frame: frame.name == "identity",
+                )
+            )
         except FrameError as error:
             raise LinkError(f"{self.url}: {error}; flash the board again") from error
         except LinkError as error:
@@ -376,21 +431,6 @@ class Device:
                 f"{self.url}: the board speaks protocol version {self.decoder.foreign_version}, "
                 f"expected {DEFINITION.limits['version']}; flash it again with 'myowave flash'"
             ) from error
-
-    def _await_identity(self) -> Frame:
-        # Asked more than once: what goes over a line just plugged in may be lost.
-        for attempt in range(IDENTIFY_ATTEMPTS):
-            self.send("identify")
-            try:
-                return self._await(
-                    "identity",
-                    lambda frame: frame.name == "identity",
-                    ANSWER_TIMEOUT_S / IDENTIFY_ATTEMPTS,
-                )
-            except LinkError:
-                if attempt + 1 == IDENTIFY_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
 
     def require_model(self, sha256: str) -> Identity:
         """Return the identity; raise LinkError when the board runs another model than `sha256`."""
@@ -499,15 +539,21 @@ class Device:
 
     def ping(self, token: int = 0) -> int:
         """Return the device time in microseconds."""
-        self.send("ping", token=token)
-        pong = self._await("pong", lambda frame: frame.name == "pong" and frame["token"] == token)
+        pong = self._ask(
+            "pong",
+            lambda: self.send("ping", token=token),
+            lambda frame: frame.name == "pong" and frame["token"] == token,
+        )
         return int(pong["time_us"])
 
     def statistics(self) -> Statistics:
         """Ask for the board's counters."""
-        self.send("get_statistics")
         return Statistics.from_frame(
-            self._await("statistics", lambda frame: frame.name == "statistics")
+            self._ask(
+                "statistics",
+                lambda: self.send("get_statistics"),
+                lambda frame: frame.name == "statistics",
+            )
         )
 
     # ---- replay ------------------------------------------------------------------------------
@@ -586,6 +632,10 @@ class Device:
             if progress is not None and frames:
                 progress(answered, len(counts))
         return predictions
+
+
+class _NoAnswerError(LinkError):
+    """A question was not answered in time."""
 
 
 class _ReplayDamagedError(Exception):

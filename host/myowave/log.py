@@ -1,17 +1,22 @@
-"""Log what a board sends to an append-only file, and read such files back.
+"""The file a board's session is logged to: append-only, crash-safe, and read back as arrays.
 
 The file is `MYOWAVE-LOG-2\\n`, then records, each `COBS(kind u8, host time f64, body, crc32) 0x00`.
 A record of kind 0 is one frame of the wire protocol as the board sent it (type, sequence, payload);
 one of kind 1 is an event of the logger, as JSON. Records go to the operating system several times a
 second, so a logger that is killed loses less than the last second, and a record cut in the middle
 costs only itself.
+
+Events, by the name in `event`: `opened` and `resumed` (`url`), `lost` and `closed` (`reason`),
+`marker` (`label`), `note` (`text`), `model_card` (`card`, the content of `model.json`). Their host
+time is that of the moment they are about. One log is of one model. `opened` with `midway` begins a
+recording in the middle of a session: the identity frame that follows is one from before.
 """
 
 import contextlib
 import json
+import math
 import os
 import struct
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,25 +29,20 @@ from cobs import cobs
 from numpy.typing import NDArray
 
 from myowave.calibration import Calibration
-from myowave.errors import LinkError, RecordingError
-from myowave.link import Device, Identity, Statistics
+from myowave.errors import RecordingError
+from myowave.link import Identity, Statistics
 from myowave.wire import DEFINITION, Frame, FrameError
 from myowave.wire.codec import SEQUENCE_RANGE, decode_body
 
 # The number is that of the wire protocol whose frames follow.
 _MAGIC_STEM = b"MYOWAVE-LOG-"
 MAGIC = _MAGIC_STEM + b"%d\n" % DEFINITION.limits["version"]
-# How often the port is emptied and the file written: 20 times a second costs little and stays far
-# from filling the operating system's serial buffer (4 KB).
-POLL_S = 0.05
-# A board that samples sends a frame every 20 ms.
-SILENCE_S = 3.0
-RETRY_S = 0.25
-_IDLE = DEFINITION.mode["idle"]
 _KIND_FRAME = 0
 _KIND_EVENT = 1
 _HEAD = struct.Struct("<Bd")
 _CRC = struct.Struct("<I")
+# Longer than any record; what goes on for longer without a zero byte is no record.
+_RECORD_MAX = 1 << 20
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -53,29 +53,34 @@ class LogWriter:
 
     Attributes
     ----------
+    path : Path
     identity : Identity or None
         Of the board whose log is continued; None for a new file.
 
     Raises
     ------
     RecordingError
-        If the file exists and is no log.
+        If the file exists and is no log, or cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
-        path = Path(path)
+        self.path = Path(path)
         self.identity: Identity | None = None
-        if path.exists() and path.stat().st_size > 0:
-            with path.open("rb") as file:
-                _require_magic(
-                    path, file.read(len(MAGIC)), "exists and is no log, expected a new file"
-                )
-                self.identity = _first_identity(file.read)
-            # Ends a record that a killed logger may have left unfinished.
-            self._pending = [b"\0"]
-        else:
-            self._pending = [MAGIC]
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._length = self.path.stat().st_size if self.path.exists() else 0
+            if self._length > 0:
+                with self.path.open("rb") as file:
+                    _require_magic(
+                        self.path,
+                        file.read(len(MAGIC)),
+                        "exists and is no log, expected a new file",
+                    )
+                    self.identity = _first_identity(file.read)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        # The zero ends a record that a killed logger may have left unfinished.
+        self._pending = [b"\0" if self._length > 0 else MAGIC]
 
     def __enter__(self) -> "LogWriter":
         """Return the writer."""
@@ -85,16 +90,21 @@ class LogWriter:
         """Write what is pending and close the file."""
         self.close()
 
-    def frame(self, frame: Frame) -> None:
-        """Add one frame with the time of now."""
-        self._add(_KIND_FRAME, frame.raw)
+    @property
+    def length(self) -> int:
+        """Bytes in the file, those included that are still to be written."""
+        return self._length + sum(map(len, self._pending))
 
-    def event(self, name: str, **details: Any) -> None:
-        """Add one event of the logger's own."""
-        self._add(_KIND_EVENT, json.dumps({"event": name, **details}).encode())
+    def frame(self, frame: Frame, host_s: float | None = None) -> None:
+        """Add one frame, and the Unix time at which it came: now, unless named."""
+        self._add(_KIND_FRAME, frame.raw, host_s)
 
-    def _add(self, kind: int, body: bytes) -> None:
-        record = _HEAD.pack(kind, time.time()) + body
+    def event(self, name: str, host_s: float | None = None, **details: Any) -> None:
+        """Add one event of the logger's own, and the Unix time of it: now, unless named."""
+        self._add(_KIND_EVENT, json.dumps({"event": name, **details}).encode(), host_s)
+
+    def _add(self, kind: int, body: bytes, host_s: float | None) -> None:
+        record = _HEAD.pack(kind, time.time() if host_s is None else host_s) + body
         self._pending.append(cobs.encode(record + _CRC.pack(zlib.crc32(record))) + b"\0")
 
     def discard(self) -> None:
@@ -102,239 +112,42 @@ class LogWriter:
         self._pending.clear()
 
     def flush(self) -> None:
-        """Hand all records to the operating system, which keeps them whatever becomes of us."""
-        data = b"".join(self._pending)
-        self._pending.clear()
-        while data:
-            data = data[os.write(self._file, data) :]
-
-    def close(self) -> None:
-        """Write what is pending, to the disk itself, and close the file."""
-        self.flush()
-        with contextlib.suppress(OSError):
-            os.fsync(self._file)
-        os.close(self._file)
-
-
-@dataclass
-class LogProgress:
-    """How a running log stands.
-
-    Attributes
-    ----------
-    samples : int
-        Samples received.
-    lost_frames : int
-        Frames missing from the board's sequence numbers.
-    seconds : float
-        Since the board was started.
-    connected : bool
-        Whether the port is there.
-    note : str
-        Last thing that happened, for a person; why the log ended, at its end.
-    statistics : Statistics or None
-        The board's newest counters.
-    """
-
-    samples: int = 0
-    lost_frames: int = 0
-    seconds: float = 0.0
-    connected: bool = True
-    note: str = ""
-    statistics: Statistics | None = None
-
-
-class Logger:
-    """Logs one board to one file until told to stop.
-
-    Parameters
-    ----------
-    url : str
-        Port of the board.
-    path : Path
-        Log file; one that exists is continued if it is of the same model.
-    raw : bool
-        Have the board send raw IMU counts too.
-    seconds : float, optional
-        End after this time.
-    calibration : Calibration, optional
-        What the board is to put right; without one it goes on with what it was told last.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        path: str | Path,
-        *,
-        raw: bool = False,
-        seconds: float | None = None,
-        calibration: Calibration | None = None,
-    ) -> None:
-        self.url = url
-        self.path = Path(path)
-        self.raw = raw
-        self.seconds = seconds
-        self.calibration = calibration
-        self.progress = LogProgress()
-        self.identity: Identity | None = None
-        self._lost_before = 0
-        self._device_us = 0
-
-    def run(
-        self,
-        stop: threading.Event,
-        on_progress: Callable[[LogProgress], None] = lambda progress: None,
-    ) -> LogProgress:
-        """Log until `stop` is set, the time is over, or the board has no more to send.
-
-        A port that goes away is waited for; its return is a `resumed` event in the file.
+        """Hand all records to the operating system, which keeps them whatever becomes of us.
 
         Raises
         ------
-        LinkError
-            If the port cannot be opened at the beginning or another model comes back.
         RecordingError
-            If the file is not a log, or one of another model: it is left as it was.
+            If the file takes no more; what was written before is kept, what was to be is not.
         """
-        device = Device.open(self.url)
-        with LogWriter(self.path) as writer:
+        data = b"".join(self._pending)
+        self._pending.clear()
+        while data:
             try:
-                self._begin(device, writer, "opened")
-                started = time.monotonic()
-                while not self._finished(stop, started):
-                    try:
-                        self._log(device, writer, stop, started, on_progress)
-                    except LinkError as error:
-                        device.close()
-                        self._lost_before += device.decoder.lost
-                        self.progress.connected = False
-                        self.progress.note = f"waiting for {self.url} to come back"
-                        writer.event("lost", reason=str(error))
-                        writer.flush()
-                        back = self._wait_for_return(writer, stop, started, on_progress)
-                        if back is None:
-                            break
-                        device = back
-                if self.progress.connected:
-                    # The board sends what it has batched before it acknowledges.
-                    with contextlib.suppress(LinkError):
-                        device.stop()
-                        self.progress.lost_frames = self._lost_before + device.decoder.lost
-                writer.event("closed", reason=self.progress.note)
-            finally:
-                device.close()
-        on_progress(self.progress)
-        return self.progress
+                written = os.write(self._file, data)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            self._length += written
+            data = data[written:]
 
-    def _begin(self, device: Device, writer: LogWriter, event: str) -> None:
-        writer.event(event, url=self.url)
-        device.listen(lambda frame: self._take(frame, writer))
-        identity = device.identify()
-        if self.identity is not None and _model(identity) != _model(self.identity):
-            raise _OtherBoardError(
-                f"{self.url}: a board with {_model(identity)} came back, expected "
-                f"{_model(self.identity)}"
-            )
-        if writer.identity is not None and _model(writer.identity) != _model(identity):
-            writer.discard()
-            raise RecordingError(
-                f"{self.path}: a log of {_model(writer.identity)}, the board at {self.url} runs "
-                f"{_model(identity)}; log it into another file"
-            )
-        self.identity = identity
-        writer.flush()
-        self._start(device)
-        self.progress.connected = True
-        self.progress.note = ""
+    def close(self) -> None:
+        """Write what is pending, to the disk itself, and close the file; raise as `flush` does."""
+        try:
+            self.flush()
+            with contextlib.suppress(OSError):
+                os.fsync(self._file)
+        finally:
+            os.close(self._file)
 
-    def _start(self, device: Device) -> None:
-        device.set_raw(self.raw)
-        if self.calibration is not None:
-            self.identity = device.set_calibration(self.calibration)
-        device.start()
-
-    def _take(self, frame: Frame, writer: LogWriter) -> None:
-        writer.frame(frame)
-        if frame.name == "data":
-            self.progress.samples += frame["count"]
-            self._device_us = frame["time_us"]
-        elif frame.name == "statistics":
-            self.progress.statistics = Statistics.from_frame(frame)
-        elif frame.name == "text":
-            self.progress.note = frame["text"]
-
-    def _finished(self, stop: threading.Event, started: float) -> bool:
-        self.progress.seconds = time.monotonic() - started
-        over = self.seconds is not None and self.progress.seconds >= self.seconds
-        return stop.is_set() or over or not self.progress.connected
-
-    def _log(
-        self,
-        device: Device,
-        writer: LogWriter,
-        stop: threading.Event,
-        started: float,
-        on_progress: Callable[[LogProgress], None],
-    ) -> None:
-        """Log while the port is there; return when the log is to end."""
-        heard = time.monotonic()
-        while not self._finished(stop, started):
-            frames = device.frames()
-            if frames:
-                heard = time.monotonic()
-            stopped = any(frame.name == "statistics" and frame["mode"] == _IDLE for frame in frames)
-            silent = time.monotonic() - heard > SILENCE_S
-            if (stopped or silent) and not self._still_sampling(device):
-                self.progress.note = self.progress.note or "the board has stopped"
-                stop.set()
-            self.progress.lost_frames = self._lost_before + device.decoder.lost
-            writer.flush()
-            on_progress(self.progress)
-            stop.wait(POLL_S)
-
-    def _still_sampling(self, device: Device) -> bool:
-        """Tell whether a silent board samples, after starting it again if it has rebooted."""
-        identity = device.identify()
-        if not identity.running and device.ping() < self._device_us:
-            self._start(device)
-            return True
-        return identity.running
-
-    def _wait_for_return(
-        self,
-        writer: LogWriter,
-        stop: threading.Event,
-        started: float,
-        on_progress: Callable[[LogProgress], None],
-    ) -> Device | None:
-        while not stop.is_set():
-            self.progress.seconds = time.monotonic() - started
-            if self.seconds is not None and self.progress.seconds >= self.seconds:
-                break
-            on_progress(self.progress)
-            stop.wait(RETRY_S)
-            device: Device | None = None
-            try:
-                device = Device.open(self.url)
-                self._begin(device, writer, "resumed")
-                return device
-            except _OtherBoardError:
-                raise
-            except LinkError:
-                # Not there yet, or there and not yet awake.
-                if device is not None:
-                    device.close()
-        return None
+    def _unwritable(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"{self.path}: cannot be written ({error.strerror}), expected room for a log there"
+        )
 
 
-def _model(identity: Identity) -> str:
-    """Return what all of one log has in common, in words."""
+def describe_model(identity: Identity) -> str:
+    """Return what all of one log has in common, in words: two that differ are of two logs."""
     muscles = ", ".join(identity.muscles)
     return f"model {identity.model_sha256[:12]} ({muscles}; {identity.rate_hz} Hz)"
-
-
-class _OtherBoardError(LinkError):
-    """Another board than before is at the port."""
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -370,7 +183,11 @@ class LogData:
         The raw counts as the network got them, with the calibration the board had at the time.
     statistics : list of (host time, Statistics)
     events : list of (host time, dict)
-        What the logger noted: `event` is opened, lost, resumed or closed.
+        What the logger noted, in the order of the file: `event` is the name.
+    markers, notes : list of (host time, str)
+        Labels of the markers, and remarks, in the order of the file.
+    card : dict or None
+        The model's card, as `ModelCard.from_json` reads it; None when the logger did not have it.
     texts : list of (host time, str)
         What the board said.
     lost_frames : int
@@ -392,6 +209,9 @@ class LogData:
     corrected: NDArray[np.int16]
     statistics: list[tuple[float, Statistics]]
     events: list[tuple[float, dict[str, Any]]]
+    markers: list[tuple[float, str]]
+    notes: list[tuple[float, str]]
+    card: dict[str, Any] | None
     texts: list[tuple[float, str]]
     lost_frames: int
     damaged_records: int
@@ -417,15 +237,9 @@ def read_log(path: str | Path) -> LogData:
     RecordingError
         If it is no log.
     """
-    path = Path(path)
     parts = _Parts()
-    try:
-        with path.open("rb") as file:
-            _require_magic(path, file.read(len(MAGIC)), "not a log, expected one of 'myowave log'")
-            for run in _runs(file.read):
-                parts.add(run)
-    except OSError as error:
-        raise RecordingError(f"{path}: cannot read it ({error.strerror})") from error
+    for record in read_records(path):
+        parts.add(record)
     return parts.finish()
 
 
@@ -442,21 +256,94 @@ def _require_magic(path: Path, found: bytes, otherwise: str) -> None:
     raise RecordingError(f"{path}: {otherwise}")
 
 
+@dataclass(frozen=True)
+class Record:
+    """One record of a log: a frame of the board, or an event of the logger.
+
+    Attributes
+    ----------
+    host_s : float
+        Unix time it was written with.
+    frame : Frame or None
+        What the board sent.
+    event : dict or None
+        What the logger noted; `event` is its name.
+    """
+
+    host_s: float
+    frame: Frame | None = None
+    event: dict[str, Any] | None = None
+
+
+def read_records(path: str | Path) -> Iterator[Record | None]:
+    """Yield the records of a log file in their order, None for one that is damaged.
+
+    Raises
+    ------
+    RecordingError
+        If it is no log.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            _require_magic(path, file.read(len(MAGIC)), "not a log, expected one of 'myowave log'")
+            yield from _records(file.read)
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot read it ({error.strerror})") from error
+
+
+def _records(read: Callable[[int], bytes]) -> Iterator[Record | None]:
+    for run in _runs(read):
+        try:
+            yield _decode_record(run)
+        except FrameError:
+            yield None
+
+
 def _runs(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield what lies between zero bytes, and what is left at the end."""
+    """Yield what lies between zero bytes, and what is left at the end, cut to a record's length."""
     tail = b""
-    while chunk := read(1 << 20):
+    while chunk := read(_RECORD_MAX):
         *runs, tail = (tail + chunk).split(b"\0")
         yield from filter(None, runs)
+        tail = tail[:_RECORD_MAX]
     if tail:
         yield tail
+
+
+def _decode_record(encoded: bytes) -> Record:
+    """Return one record; raise FrameError if it is damaged, or its content makes no sense."""
+    try:
+        record = cobs.decode(encoded)
+    except cobs.DecodeError as error:
+        raise FrameError(f"not COBS: {error}") from error
+    if len(record) < _HEAD.size + _CRC.size:
+        raise FrameError("too short")
+    record, crc = record[: -_CRC.size], _CRC.unpack(record[-_CRC.size :])[0]
+    if zlib.crc32(record) != crc:
+        raise FrameError("checksum")
+    kind, host_s = _HEAD.unpack_from(record)
+    body = record[_HEAD.size :]
+    if not math.isfinite(host_s):
+        raise FrameError(f"host time {host_s}")
+    if kind == _KIND_FRAME:
+        return Record(host_s, frame=decode_body(body))
+    if kind != _KIND_EVENT:
+        raise FrameError(f"unknown kind {kind}")
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise FrameError("event: not JSON") from error
+    if not isinstance(event, dict):
+        raise FrameError("event: not an object")
+    return Record(host_s, event=event)
 
 
 def _first_identity(read: Callable[[int], bytes]) -> Identity | None:
     """Return who the board of a log is; it says so at the beginning of the file."""
     parts = _Parts()
-    for run in _runs(read):
-        parts.add(run)
+    for record in _records(read):
+        parts.add(record)
         if parts.identity is not None:
             break
     return parts.identity
@@ -472,6 +359,9 @@ class _Parts:
         self.calibrations: list[tuple[int, Calibration | None]] = []
         self.statistics: list[tuple[float, Statistics]] = []
         self.events: list[tuple[float, dict[str, Any]]] = []
+        self.markers: list[tuple[float, str]] = []
+        self.notes: list[tuple[float, str]] = []
+        self.card: dict[str, Any] | None = None
         self.texts: list[tuple[float, str]] = []
         self.lost = 0
         self.damaged = 0
@@ -479,37 +369,45 @@ class _Parts:
         self._next_tick = -1
         self._time_us = 0
         self._next_sequence: int | None = None
+        self._from_before = False
 
-    def add(self, encoded: bytes) -> None:
-        """Take one record; one that is damaged is counted."""
+    def add(self, record: Record | None) -> None:
+        """Take one record; one that is damaged, or of a board there cannot be, is counted."""
+        if record is None:
+            self.damaged += 1
+            return
         try:
-            record = cobs.decode(encoded)
-            if len(record) < _HEAD.size + _CRC.size:
-                raise FrameError("too short")
-            record, crc = record[: -_CRC.size], _CRC.unpack(record[-_CRC.size :])[0]
-            if zlib.crc32(record) != crc:
-                raise FrameError("checksum")
-            kind, host_s = _HEAD.unpack_from(record)
-            body = record[_HEAD.size :]
-            if kind == _KIND_EVENT:
-                self._event(host_s, json.loads(body))
-            elif kind == _KIND_FRAME:
-                self._frame(host_s, decode_body(body))
-            else:
-                raise FrameError("unknown kind")
-        except (cobs.DecodeError, FrameError, ValueError):
+            if record.event is not None:
+                self._event(record.host_s, record.event)
+            elif record.frame is not None:
+                self._frame(record.host_s, record.frame)
+        except FrameError:
             self.damaged += 1
 
     def _event(self, host_s: float, event: dict[str, Any]) -> None:
+        match event:
+            case {"event": "opened" | "resumed"}:
+                self._next_sequence = None
+                self._from_before = bool(event.get("midway"))
+            case {"event": "marker", "label": str(label)}:
+                self.markers.append((host_s, label))
+            case {"event": "note", "text": str(text)}:
+                self.notes.append((host_s, text))
+            case {"event": "model_card", "card": dict(card)}:
+                self.card = card
+            case {"event": "marker" | "note" | "model_card" as name}:
+                raise FrameError(f"event '{name}' without its content")
         self.events.append((host_s, event))
-        if event.get("event") in ("opened", "resumed"):
-            self._next_sequence = None
 
     def _frame(self, host_s: float, frame: Frame) -> None:
-        if self._next_sequence is not None:
-            jump = (frame.sequence - self._next_sequence) % SEQUENCE_RANGE
-            self.lost += jump if jump < SEQUENCE_RANGE // 2 else 0
-        self._next_sequence = (frame.sequence + 1) % SEQUENCE_RANGE
+        if self._from_before and frame.name == "identity":
+            # What came between it and the recording was not lost.
+            self._from_before = False
+        else:
+            if self._next_sequence is not None:
+                jump = (frame.sequence - self._next_sequence) % SEQUENCE_RANGE
+                self.lost += jump if jump < SEQUENCE_RANGE // 2 else 0
+            self._next_sequence = (frame.sequence + 1) % SEQUENCE_RANGE
         if frame.name == "identity":
             self.identity = Identity.from_frame(frame)
             self.calibrations.append((len(self.frames), self.identity.calibration))
@@ -530,7 +428,10 @@ class _Parts:
     def finish(self) -> LogData:
         """Return all samples as arrays."""
         # A board that was exchanged for one with other outputs would not fit one array.
-        outputs = self.frames[-1][2]["outputs"] if self.frames else 0
+        if self.identity is not None:
+            outputs = len(self.identity.muscles)
+        else:
+            outputs = self.frames[-1][2]["outputs"] if self.frames else 0
         chosen = [i for i, (*_, frame) in enumerate(self.frames) if frame["outputs"] == outputs]
         frames = [self.frames[i] for i in chosen]
         lengths = np.array([frame["count"] for _, _, frame in frames], dtype=np.int64)
@@ -576,6 +477,9 @@ class _Parts:
             corrected=corrected,
             statistics=self.statistics,
             events=self.events,
+            markers=self.markers,
+            notes=self.notes,
+            card=self.card,
             texts=self.texts,
             lost_frames=self.lost,
             damaged_records=self.damaged,

@@ -1,9 +1,12 @@
 """The model card, `model.json`: what a model is, for people and for the programs that run it."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 
 from myowave.errors import ModelError, MyowaveError
 from myowave.imu import IMU_CHANNELS, imu_by_name
+from myowave.paths import MODEL_VARIABLE, REPOSITORY
 from myowave.recording import RATE_HZ
 from myowave.scaling import InputScaling, input_scaling
 
@@ -194,6 +198,45 @@ def load_card(folder: Path) -> ModelCard:
         raise ModelError(f"{path}: not JSON: {error}") from None
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
+
+
+def find_card(sha256: str, model_dirs: Sequence[Path] = ()) -> ModelCard | None:
+    """Return the card of the model with this SHA-256, or None where no directory holds it.
+
+    Looked at in this order: `model_dirs`, `$MYOWAVE_MODEL`, and every model directory under
+    `models/` and `build/` of this folder and of the clone.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the `.tflite`, hexadecimal.
+    model_dirs : sequence of Path
+        Model directories.
+
+    Raises
+    ------
+    ModelError
+        If one of `model_dirs` holds no readable card.
+    """
+    for folder in model_dirs:
+        card = load_card(folder)
+        if card.tflite_sha256 == sha256:
+            return card
+    for folder in _usual_model_dirs():
+        # Nobody has named it: what else lies there is no mistake.
+        with contextlib.suppress(ModelError):
+            card = load_card(folder)
+            if card.tflite_sha256 == sha256:
+                return card
+    return None
+
+
+def _usual_model_dirs() -> Iterator[Path]:
+    if named := os.environ.get(MODEL_VARIABLE):
+        yield Path(named)
+    for root in dict.fromkeys((Path.cwd(), REPOSITORY)):
+        for shelf in ("models", "build"):
+            yield from (path.parent for path in sorted((root / shelf).glob(f"*/{CARD_FILE}")))
 
 
 def load_model_dir(folder: Path) -> tuple[ModelCard, bytes]:

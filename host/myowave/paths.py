@@ -5,6 +5,8 @@ from pathlib import Path
 from myowave.errors import ToolError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Names the model directory to build in, for PlatformIO too (firmware/platform/builder).
+MODEL_VARIABLE = "MYOWAVE_MODEL"
 
 
 def firmware_dir() -> Path:

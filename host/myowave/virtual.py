@@ -10,7 +10,6 @@ on a simulated I2C bus, and the model gets the whole recording as a file.
 
 import contextlib
 import ctypes
-import os
 import select
 import shutil
 import signal
@@ -19,7 +18,6 @@ import subprocess
 import tempfile
 import threading
 import time
-import tty
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +28,8 @@ from numpy.typing import NDArray
 from myowave.errors import ConfigError, LinkError, ToolError
 from myowave.firmware import Board, board_by_name, build_firmware
 from myowave.imu import Imu, imu_by_name, to_counts
+from myowave.live.recorded_emg import recording_beside
+from myowave.pty_port import Pty, put_link, refuse_taken, remove_link
 from myowave.wire import DEFINITION, Decoder, Encoder
 
 BOOT_TIMEOUT_S = 20.0
@@ -63,6 +63,9 @@ class VirtualBoard:
         Boards `native` and `simulated`: with address and undefined behaviour sanitizers.
     missing : sequence of (begin, end)
         Ticks at which the IMU has no sample, to see what a gap does; not on board `simulated`.
+    recording : Path, optional
+        The file the counts are from: with `link`, a link to it stands beside that of the port, for
+        the monitor to find (`live.recorded_emg.recording_beside`).
 
     Attributes
     ----------
@@ -84,6 +87,7 @@ class VirtualBoard:
         virtual_clock: bool = False,
         sanitize: bool = False,
         missing: Sequence[tuple[int, int]] = (),
+        recording: Path | None = None,
     ) -> None:
         self._board = board_by_name(board)
         if not self._board.is_virtual:
@@ -97,6 +101,7 @@ class VirtualBoard:
         self._counts = np.ascontiguousarray(counts, dtype=np.int16)
         self._imu = imu
         self._link = link
+        self._recording = None if recording is None else recording.resolve()
         self._loop = loop
         self._virtual_clock = virtual_clock
         self._image = build_firmware(self._board, Path(model), sanitize=sanitize)
@@ -135,7 +140,7 @@ class VirtualBoard:
             If `link` is taken, also by the port of another board, or cannot be made.
         """
         if self._link is not None:
-            _refuse_taken(self._link)
+            refuse_taken(self._link)
         self._thread.start()
         self._ready.wait(BOOT_TIMEOUT_S)
         if not self._ready.is_set() or self._failure is not None:
@@ -146,7 +151,10 @@ class VirtualBoard:
             )
         if self._link is not None:
             try:
-                _put_link(self._link, self.port)
+                put_link(self._link, self.port)
+                self._pty = self.port
+                if self._recording is not None:
+                    _put_recording_link(recording_beside(self._link), self._recording)
             except LinkError:
                 self.close()
                 raise
@@ -155,17 +163,17 @@ class VirtualBoard:
                 raise LinkError(
                     f"{self._link}: cannot put a link there ({error.strerror})"
                 ) from error
-            self._pty, self.port = self.port, str(self._link)
+            self.port = str(self._link)
 
     def close(self) -> None:
-        """Switch the board off and remove the link, if it is still the one to this board."""
+        """Switch the board off and remove its links, if they are still the ones to this board."""
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join()
         if self._link is not None and self._pty:
-            with contextlib.suppress(OSError):
-                if str(self._link.readlink()) == self._pty:
-                    self._link.unlink()
+            remove_link(self._link, self._pty)
+            if self._recording is not None:
+                remove_link(recording_beside(self._link), str(self._recording))
             self._pty = ""
 
     def wait(self, timeout_s: float | None = None) -> None:
@@ -243,23 +251,12 @@ class VirtualBoard:
         )
 
 
-def _refuse_taken(link: Path) -> None:
-    """Raise LinkError unless `link` is free, or points to a port that is no more."""
-    if link.exists() and link.is_symlink():
-        raise LinkError(
-            f"{link}: points to {link.readlink()}, which exists, perhaps another board's port; "
-            "end that one or name a free path"
-        )
-    if link.exists():
-        raise LinkError(f"{link}: exists, expected a free path")
-
-
-def _put_link(link: Path, target: str) -> None:
-    """Make `link` point to `target`; only what a killed board left behind makes way."""
-    link.parent.mkdir(parents=True, exist_ok=True)
-    _refuse_taken(link)
+def _put_recording_link(link: Path, recording: Path) -> None:
+    """Make `link` point to `recording`; a link makes way, for its port was free."""
+    if link.exists() and not link.is_symlink():
+        raise LinkError(f"{link}: exists, expected a free path for the link to the recording")
     link.unlink(missing_ok=True)
-    link.symlink_to(target)
+    link.symlink_to(recording)
 
 
 class _Feed:
@@ -362,17 +359,11 @@ def _launch_process(
     image: Path, options: list[str], keep: tuple[int, ...], virtual_clock: bool
 ) -> tuple[subprocess.Popen[str], str]:
     """Start a board that is a process, its serial line a pty."""
-    controller, terminal = os.openpty()
-    try:
-        tty.setraw(terminal)
-        port = os.ttyname(terminal)
-        command = [str(image), "--serial", str(controller), *options]
+    with Pty() as pty:
+        command = [str(image), "--serial", str(pty.controller), *options]
         if virtual_clock:
             command.append("--virtual-clock")
-        return _start(command, (controller, *keep)), port
-    finally:
-        os.close(controller)
-        os.close(terminal)
+        return _start(command, (pty.controller, *keep)), pty.port
 
 
 def _launch_qemu(board: Board, image: Path, imu_fd: int) -> tuple[subprocess.Popen[str], str]:
@@ -455,4 +446,4 @@ def virtual_board(
     imu = imu_by_name(load_card(model).imu)
     played = load(recording)
     counts = to_counts(played.acc, played.gyro, imu)
-    return VirtualBoard(counts, imu, model, board, link, loop=loop)
+    return VirtualBoard(counts, imu, model, board, link, loop=loop, recording=recording)

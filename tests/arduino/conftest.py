@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from myowave.firmware import model_tables
 from myowave.imu import IMUS
 from myowave.paths import REPOSITORY
+from myowave.pty_port import Pty
 from tests.firmware.models import movement, write_model
 
 # Only the platform is another: sources, include folders, flags and scripts are the environment's.
@@ -119,12 +119,11 @@ class Sketch:
     """A running sketch: its serial port, and a hand on the IMU's wires."""
 
     def __init__(self, program: Path, **options: object) -> None:
-        self._controller, terminal = os.openpty()
-        tty.setraw(terminal)
-        self.port = os.ttyname(terminal)
+        self._pty = Pty()
+        self.port = self._pty.port
         self._hand, far = socket.socketpair()
         self._hand.settimeout(20)
-        arguments = {"serial": self._controller, "control": far.fileno(), **options}
+        arguments = {"serial": self._pty.controller, "control": far.fileno(), **options}
         self._process = subprocess.Popen(
             [
                 str(program),
@@ -134,12 +133,12 @@ class Sketch:
                     for word in (f"--{name.replace('_', '-')}", str(value))
                 ),
             ],
-            pass_fds=(self._controller, far.fileno()),
+            pass_fds=(self._pty.controller, far.fileno()),
             stderr=subprocess.PIPE,
             text=True,
         )
         far.close()
-        os.close(terminal)
+        self._pty.release()
         self._said = b""
 
     def __enter__(self) -> "Sketch":
@@ -156,7 +155,7 @@ class Sketch:
         died = self._process.poll()
         self._process.terminate()
         _, said = self._process.communicate(timeout=20)
-        os.close(self._controller)
+        self._pty.close()
         self._hand.close()
         assert (died, said) == (None, ""), said
 

@@ -22,7 +22,10 @@ COMMANDS = (
     "virtual",
     "calibrate",
     "log",
+    "align",
     "monitor",
+    "export",
+    "replay",
     "flash",
     "doctor",
 )
@@ -60,6 +63,7 @@ def test_help_ends_with_an_example_of_the_command(command, capsys):
         ["calibrate", "/nowhere/port", "-o", "x"],
         ["log", "/nowhere/port", "-o", "x"],
         ["monitor", "/nowhere/port"],
+        ["replay", "/nowhere/log", "--link", "x"],
         ["flash", "no_such_board"],
     ],
 )

@@ -19,6 +19,7 @@ from myowave.firmware import boards
 from myowave.imu import IMUS
 from myowave.link import Device, open_port
 from myowave.model_card import load_card
+from myowave.pty_port import Pty
 from myowave.virtual import VirtualBoard
 from myowave.wire import DEFINITION, Frame
 from tests.firmware.models import IMU, expected, movement
@@ -398,15 +399,12 @@ def test_the_port_has_one_reader(board):
 def test_a_port_that_is_no_board_is_said_so(tmp_path):
     with pytest.raises(LinkError, match="cannot open it as a serial port"):
         Device.open(str(tmp_path / "nothing"))
-    controller, terminal = os.openpty()
-    try:
-        device = Device.open(os.ttyname(terminal))
-        with pytest.raises(LinkError, match="no identity within"):
-            device.identify()
-        device.close()
-    finally:
-        os.close(controller)
-        os.close(terminal)
+    with (
+        Pty() as pty,
+        Device.open(pty.port) as device,
+        pytest.raises(LinkError, match="no identity within"),
+    ):
+        device.identify()
 
 
 def test_bad_arguments(model, counts, tmp_path):

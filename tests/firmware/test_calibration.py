@@ -16,7 +16,8 @@ from myowave.cli import main
 from myowave.errors import ConfigError, LinkError
 from myowave.imu import G_M_S2, IMUS, from_counts
 from myowave.link import Device
-from myowave.log import Logger, read_log
+from myowave.live.logger import Logger
+from myowave.log import read_log
 from myowave.model_card import load_card
 from myowave.orientation import TURNS, fit_reference
 from myowave.paths import REPOSITORY, firmware_dir

@@ -1,7 +1,6 @@
 """The commands as a user types them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,12 +12,9 @@ import pytest
 
 from myowave.cli import main
 from myowave.imu import from_counts
-from myowave.link import Device
 from myowave.log import read_log
 from myowave.model_card import load_card
-from myowave.monitor import LiveView
 from myowave.recording import Recording, save
-from myowave.wire import Decoder, encode_frame
 from tests.firmware.models import IMU, expected
 
 MYOWAVE = Path(sys.executable).with_name("myowave")
@@ -80,59 +76,6 @@ def test_flash_waits_for_the_models_identity(model, capsys):
     out = capsys.readouterr().out
     assert load_card(model).tflite_sha256[:12] in out
     assert "cortex_m4 runs firmware 0.1.0" in out.replace("\n", " ")
-
-
-def test_monitor_shows_the_board(board, capsys):
-    with board(virtual_clock=False, loop=True) as virtual:
-        assert main(["monitor", virtual.port, "--seconds", "1"]) == 0
-        out = capsys.readouterr().out
-    assert "muscle 0" in out
-    assert "samples/s" in out
-    assert "0 frames lost" in out
-    assert out.endswith("\n")
-    assert not out.endswith("\n\n")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_monitor_ends_its_last_line(board, number):
-    with board(virtual_clock=False, loop=True) as virtual:
-        monitor = subprocess.Popen(
-            [MYOWAVE, "monitor", virtual.port], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        # It has taken the signals over before it opens the port.
-        deadline = time.monotonic() + 20
-        opened = Path(f"/proc/{monitor.pid}/fd")
-        while not any(os.path.realpath(fd) == virtual.port for fd in opened.iterdir()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        monitor.send_signal(number)
-        out, err = monitor.communicate(timeout=20)
-    assert (monitor.returncode, err) == (0, b"")
-    assert b"samples/s" in out
-    assert out.endswith(b"\n")
-
-
-def test_the_rate_is_right_from_its_first_figure_on(board):
-    """Of a board that sends 20 samples every 20 ms, read every 100 ms."""
-    with board() as virtual, Device.open(virtual.port) as device:
-        identity = device.identify()
-    batch = {"count": 20, "outputs": 1, "predictions": np.zeros((20, 1), dtype=np.int8)}
-    rest = dict.fromkeys(("first_tick", "time_us", "gap_ticks", "flags", "warm_up"), 0)
-    (frame,) = Decoder().feed(b"\0" + encode_frame("data", 0, **batch, **rest))
-    now = 100.0
-    view = LiveView(identity, clock=lambda: now)
-    rates = []
-    for poll in range(50):
-        now = 100.0 + 0.1 * poll
-        for _ in range(5 if poll else 0):
-            view.take(frame)
-        rates.append(view.rate_hz())
-    known = [rate for rate in rates if rate is not None]
-    assert rates[:5] == [None] * 5
-    assert len(known) > 40
-    assert known == pytest.approx([1000.0] * len(known), rel=0.05)
-    now += 10.0
-    assert view.rate_hz() == 0.0
 
 
 def test_doctor(tmp_path, capsys):

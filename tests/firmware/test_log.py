@@ -1,15 +1,14 @@
 """Logging: what is received is kept, whatever happens to the logger, the line or the board."""
 
+import contextlib
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-import tty
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,10 +19,12 @@ from myowave.calibration import Calibration
 from myowave.compiler import compile_tflite
 from myowave.errors import LinkError, RecordingError
 from myowave.link import Device
-from myowave.log import LogData, Logger, LogWriter, read_log
+from myowave.live.logger import Logger
+from myowave.log import LogData, LogWriter, read_log
 from myowave.model_card import load_card, write_card
 from myowave.virtual import VirtualBoard
 from myowave.wire import decode_frame, encode_frame
+from tests.firmware.bridge import Bridge
 from tests.firmware.models import IMU, expected, movement, write_model
 
 MYOWAVE = Path(sys.executable).with_name("myowave")
@@ -255,50 +256,12 @@ def test_unplugged_for_good_the_log_ends_with_its_time(board, tmp_path):
     assert [e["event"] for _, e in read_log(path).events] == ["opened", "lost", "closed"]
 
 
-class Bridge:
-    """A USB bridge: its port stays while the board behind it is switched off and on."""
-
-    def __init__(self) -> None:
-        self._controller, self._terminal = os.openpty()
-        tty.setraw(self._terminal)
-        self.port = os.ttyname(self._terminal)
-        self._board: int | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._pump, daemon=True)
-        self._thread.start()
-
-    def connect(self, port: str) -> None:
-        self._board = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-
-    def disconnect(self) -> None:
-        assert self._board is not None
-        board, self._board = self._board, None
-        time.sleep(0.1)
-        os.close(board)
-
-    def _pump(self) -> None:
-        while not self._stop.is_set():
-            board = self._board
-            lines = [self._controller] if board is None else [self._controller, board]
-            for line in select.select(lines, [], [], 0.05)[0]:
-                data = os.read(line, 4096)
-                other = self._board if line == self._controller else self._controller
-                if other is not None:
-                    os.write(other, data)
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        os.close(self._controller)
-        os.close(self._terminal)
-
-
 def test_a_rebooted_board_is_started_again(board, model, tmp_path, monkeypatch):
     """A board that lost power but not its USB bridge: the port stays, the board is silent.
 
     It has forgotten its calibration, which it is told again.
     """
-    monkeypatch.setattr("myowave.log.SILENCE_S", 0.3)
+    monkeypatch.setattr("myowave.live.session.SILENCE_S", 0.3)
     path = tmp_path / "log"
     counts = movement(30000)
     bridge = Bridge()
@@ -386,10 +349,93 @@ def test_a_port_that_is_not_there_is_an_error_at_the_beginning(tmp_path):
 def test_logging_needs_the_base_only():
     heavy = ("tensorflow", "tflite_micro", "scipy", "pyarrow", "matplotlib", "platformio")
     script = (
-        "import sys, myowave.log, myowave.link, myowave.monitor; from myowave.cli.app import "
+        "import sys, myowave.log, myowave.link, myowave.live.plain; from myowave.cli.app import "
         f"build_app; build_app(); print([m for m in {heavy} if m in sys.modules])"
     )
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def at_a_terminal(command: list[object]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program whose terminal is a pty; return it and the end a person has."""
+    person, terminal = os.openpty()
+    take_terminal = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    program = subprocess.Popen(
+        [
+            *(sys.executable, "-c", take_terminal + "os.execvp(sys.argv[1], sys.argv[1:])"),
+            *(str(word) for word in command),
+        ],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    return program, person
+
+
+def seen_until_the_end(program: subprocess.Popen[bytes], person: int) -> str:
+    """Return what a terminal shows until the program has ended."""
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux says that nobody has the terminal open any more
+        while part := os.read(person, 4096):
+            shown += part
+    os.close(person)
+    assert program.wait(30) == 0
+    return shown.decode(errors="replace")
+
+
+def test_a_line_typed_is_a_marker(board, model, tmp_path):
+    path = tmp_path / "log"
+    with board(counts=movement(30000), virtual_clock=False) as virtual:
+        words = ["log", virtual.port, "-o", path, "--model", model]
+        program, person = at_a_terminal([MYOWAVE, *words])
+        wait_for_samples(path, 100)
+        began = time.time()
+        for label in ("Bizepscurl ü", ""):
+            os.write(person, f"{label}\n".encode())
+        deadline = time.monotonic() + 20
+        while len(read_log(path).markers) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        program.send_signal(signal.SIGINT)
+        shown = seen_until_the_end(program, person)
+    markers = read_log(path).markers
+    assert [label for _, label in markers] == ["Bizepscurl ü", "marker"]
+    assert all(0.0 <= moment - began < 20.0 for moment, _ in markers)
+    assert "marked: Bizepscurl ü" in shown
+    assert "model card" not in shown
+
+
+def test_in_the_background_of_a_shell_it_logs_on(board, tmp_path):
+    """Reading from the terminal there would have the system stop it."""
+    path = tmp_path / "log"
+    with board(counts=movement(30000), virtual_clock=False) as virtual:
+        script = f"set -m; '{MYOWAVE}' log {virtual.port} -o {path} --seconds 2 & wait"
+        program, person = at_a_terminal(["bash", "-c", script])
+        os.write(person, b"not for the logger\n")
+        shown = seen_until_the_end(program, person)
+    log = read_log(path)
+    assert "0 frames lost" in shown
+    assert log.events[-1][1]["event"] == "closed"
+    assert log.markers == []
+
+
+def test_the_end_tells_the_clock_and_a_card_that_was_not_found(board, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figures = tmp_path / "log.json"
+    with board(counts=movement(4000), virtual_clock=False) as virtual:
+        logger = start_cli("log", virtual.port, "-o", "log", "--json", figures)
+        out, err = logger.communicate(timeout=30)
+    assert (logger.returncode, err) == (0, "")
+    identity = read_log(tmp_path / "log").identity
+    assert identity is not None
+    assert (
+        f"model card: none found for model {identity.model_sha256[:12]}, so it is not in the log"
+        in out
+    )
+    assert "clock: " in out
+    clock = json.loads(figures.read_text())["clock"]
+    assert 100 < clock["arrivals"] <= 201
+    assert 2.0 < clock["span_s"] < 4.1

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from myowave.firmware import model_tables
 from myowave.link import Device
 from myowave.model_card import load_model_dir
 from myowave.paths import REPOSITORY
+from myowave.pty_port import Pty
 from myowave.tflm import run_tflm_windows
 from myowave.tflm_tables import main, measured_arena, tflm_tables
 from tests.firmware.models import movement, write_model
@@ -74,24 +74,22 @@ def build(folder: Path, model: Path, tree: Path | None) -> subprocess.CompletedP
 @contextmanager
 def running(program: Path) -> Iterator[Device]:
     """Run a board whose IMU stays silent; it is only sent recorded counts."""
-    controller, terminal = os.openpty()
-    tty.setraw(terminal)
+    pty = Pty()
     near, far = socket.socketpair()
     board = subprocess.Popen(
-        [program, "--serial", str(controller), "--imu", str(far.fileno())],
-        pass_fds=(controller, far.fileno()),
+        [program, "--serial", str(pty.controller), "--imu", str(far.fileno())],
+        pass_fds=(pty.controller, far.fileno()),
     )
     far.close()
     try:
-        with Device.open(os.ttyname(terminal)) as device:
+        with Device.open(pty.port) as device:
             yield device
         assert board.poll() is None
     finally:
         board.terminate()
         board.wait(20)
         near.close()
-        os.close(controller)
-        os.close(terminal)
+        pty.close()
 
 
 def test_every_hop_is_tflite_micros_output_on_the_window(program, model):

@@ -1,6 +1,8 @@
 """Writers of small source files whose every sample is known as a function of time."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -237,3 +239,24 @@ def ninapro(
     variables.update(extra)
     io.savemat(path, {name: value for name, value in variables.items() if value is not None})
     return path
+
+
+def memory_of_refusal(path: Path) -> tuple[int, str]:
+    """Return by how many KiB a process grows that reads `path`, and why it refuses it."""
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "import edfio, pyxdf, scipy.signal, pyarrow.csv, pyarrow.parquet\n"
+        "from myowave.errors import RecordingError\n"
+        "from myowave.readers import read\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n"
+        "    read(Path(sys.argv[1]))\n"
+        "except RecordingError as error:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    grown_kib, message = run.stdout.split(" ", 1)
+    return int(grown_kib), message

@@ -6,7 +6,6 @@ import stat
 import termios
 import threading
 import time
-import tty
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from myowave.cli import main
 from myowave.errors import ConfigError, LinkError, ModelError, ToolError
 from myowave.model_card import load_card
 from myowave.paths import firmware_dir
+from myowave.pty_port import Pty
 from myowave.upload.carry_out import carry_out, copy_uf2
 from myowave.upload.find import Drive, Port, drives
 from myowave.upload.plan import Computer, make_plan
@@ -145,16 +145,14 @@ def test_a_drive_without_permission_is_a_problem_before_anything_is_done(model, 
 
 def test_a_running_pico_is_asked_for_its_bootloader(model, answering, make_drive, image):
     """Its port is opened at 1200 baud; the bootloader's drive appears, and later the port again."""
-    controller, terminal = os.openpty()
-    tty.setraw(terminal)
-    device = os.ttyname(terminal)
+    pty = Pty()
     mounted: list[Drive] = []
-    ports = [pico(device, "E660")]
+    ports = [pico(pty.port, "E660")]
 
     def bootloader() -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            if termios.tcgetattr(terminal)[4] == termios.B1200:
+            if termios.tcgetattr(pty.terminal)[4] == termios.B1200:
                 mounted.append(make_drive())
                 ports[:] = [pico(answering, "E660")]
                 return
@@ -169,8 +167,7 @@ def test_a_running_pico_is_asked_for_its_bootloader(model, answering, make_drive
         identity = carry_out(plan, build=lambda _: image, computer=here)
     finally:
         board.join()
-        os.close(controller)
-        os.close(terminal)
+        pty.close()
     assert identity.model_sha256 == load_card(model).tflite_sha256
     assert (mounted[0].path / "MYOWAVE.UF2").read_bytes() == image.read_bytes()
 

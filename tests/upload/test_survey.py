@@ -1,9 +1,7 @@
 """Who is on each port."""
 
-import os
 import subprocess
 import sys
-import tty
 from collections.abc import Iterator
 
 import pytest
@@ -11,20 +9,18 @@ import pytest
 from myowave.cli import main
 from myowave.link import Device
 from myowave.model_card import load_card
+from myowave.pty_port import Pty
 from myowave.upload.find import Port
 from myowave.upload.survey import survey, udev_rules
 from myowave.upload.table import uploads
 
 
 @pytest.fixture
-def pty() -> Iterator[str]:
+def silent_port() -> Iterator[str]:
     """A port at which nothing answers."""
-    controller, terminal = os.openpty()
-    tty.setraw(terminal)
-    device = os.ttyname(terminal)
-    os.close(terminal)
-    yield device
-    os.close(controller)
+    with Pty() as pty:
+        pty.release()
+        yield pty.port
 
 
 def port(device: str, usb_id: str = "2886:8045") -> Port:
@@ -46,27 +42,27 @@ def test_a_board_that_streams_to_nobody_still_answers(answering):
     assert survey(port(answering), 5.0).state == "answers"
 
 
-def test_a_silent_port_is_not_waited_for(pty):
-    report = survey(port(pty, "0403:6001"), 0.1)
+def test_a_silent_port_is_not_waited_for(silent_port):
+    report = survey(port(silent_port, "0403:6001"), 0.1)
     assert (report.state, report.known_as, report.identity) == ("silent", "", None)
 
 
-def test_a_port_in_use_is_not_opened(pty):
+def test_a_port_in_use_is_not_opened(silent_port):
     """By a program that takes no lock: it would lose bytes to us."""
-    code = f"f = open({pty!r}, 'r+b', buffering=0); print('open', flush=True); input()"
+    code = f"f = open({silent_port!r}, 'r+b', buffering=0); print('open', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        report = survey(port(pty))
+        report = survey(port(silent_port))
         other.communicate("\n")
     assert report.state == "busy"
     assert f"process {other.pid}" in report.detail
 
 
-def test_a_port_off_usb_is_not_asked(pty):
-    assert survey(port(pty, "")).state == "not asked"
+def test_a_port_off_usb_is_not_asked(silent_port):
+    assert survey(port(silent_port, "")).state == "not asked"
 
 
 def test_a_port_that_is_gone_is_told():

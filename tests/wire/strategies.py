@@ -14,7 +14,7 @@ RANGES = {
     "u16": (0, 0xFFFF),
     "i16": (-0x8000, 0x7FFF),
     "u32": (0, 0xFFFFFFFF),
-    "u64": (0, 0xFFFFFFFFFFFFFFFF),
+    "u64": (0, 0x7FFFFFFFFFFFFFFF),  # what the codec takes of it
 }
 # Fields that say how many rows or columns follow: kept so that any frame fits its payload.
 EXTENTS = {"count": (0, 20), "outputs": (0, 8), "flags": (0, 3)}

@@ -1,113 +1,22 @@
 """The firmware's codec against the Python one and against zlib, in both directions."""
 
 import struct
-import subprocess
 import zlib
-from dataclasses import dataclass
-from typing import Any
 
-import cffi
 import pytest
+from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myowave.paths import firmware_dir
-from myowave.wire import DEFINITION, Decoder, decode_frame, encode_frame
+from myowave.wire import DEFINITION, FrameError, decode_frame, encode_frame
+from tests.wire.c_codec import CCodec
+from tests.wire.corruption import decode_in_python, expected_of_python
 from tests.wire.strategies import frames, streams
-
-SHIM = """\
-#include "wire.h"
-
-size_t shim_decoder_bytes(void) { return sizeof(mw_wire_decoder); }
-void shim_init(void *decoder) { mw_wire_decoder_init(decoder); }
-
-/* Writes each event as one byte, a frame followed by type, sequence, length, payload. */
-size_t shim_feed(void *decoder, const uint8_t *bytes, size_t n, uint8_t *out) {
-    uint8_t *at = out;
-    for (size_t i = 0; i < n; i++) {
-        mw_wire_frame frame;
-        mw_wire_event event = mw_wire_decode(decoder, bytes[i], &frame);
-        if (event == MW_WIRE_NOTHING) {
-            continue;
-        }
-        *at++ = (uint8_t)event;
-        if (event == MW_WIRE_FRAME) {
-            *at++ = frame.type;
-            at = mw_wire_put_u(at, frame.sequence, 2u);
-            at = mw_wire_put_u(at, frame.length, 2u);
-            memcpy(at, frame.payload, frame.length);
-            at += frame.length;
-        }
-    }
-    return (size_t)(at - out);
-}
-"""
-INTERFACE = """
-size_t shim_decoder_bytes(void);
-void shim_init(void *decoder);
-size_t shim_feed(void *decoder, const uint8_t *bytes, size_t n, uint8_t *out);
-uint32_t mw_wire_crc32(const uint8_t *bytes, size_t length);
-size_t mw_wire_encode(uint8_t *out, uint8_t type, uint16_t sequence, const uint8_t *payload,
-                      size_t length);
-"""
-FRAME, CRC_ERROR, MALFORMED = 1, 2, 3
-
-
-@dataclass
-class Received:
-    """What the C decoder made of a line."""
-
-    frames: list[bytes]  # type, sequence, payload
-    crc_errors: int = 0
-    malformed: int = 0
-
-
-class CCodec:
-    """The firmware's wire.c as a library."""
-
-    def __init__(self, library: str) -> None:
-        self.ffi = cffi.FFI()
-        self.ffi.cdef(INTERFACE)
-        self.lib: Any = self.ffi.dlopen(library)
-
-    def decode(self, line: bytes) -> Received:
-        decoder = self.ffi.new("uint64_t[]", self.lib.shim_decoder_bytes() // 8 + 1)
-        self.lib.shim_init(decoder)
-        out = self.ffi.new("uint8_t[]", 4 * len(line) + 16)
-        events = bytes(self.ffi.buffer(out, self.lib.shim_feed(decoder, line, len(line), out)))
-        received = Received([])
-        at = 0
-        while at < len(events):
-            event = events[at]
-            at += 1
-            received.crc_errors += event == CRC_ERROR
-            received.malformed += event == MALFORMED
-            if event == FRAME:
-                (length,) = struct.unpack_from("<H", events, at + 3)
-                received.frames.append(events[at : at + 3] + events[at + 5 : at + 5 + length])
-                at += 5 + length
-        return received
-
-    def encode(self, number: int, sequence: int, payload: bytes) -> bytes:
-        out = self.ffi.new("uint8_t[]", DEFINITION.max_encoded + 2)
-        length = self.lib.mw_wire_encode(out, number, sequence, payload, len(payload))
-        return bytes(self.ffi.buffer(out, length))
 
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wire")
-    (folder / "shim.c").write_text(SHIM)
-    app = firmware_dir() / "app"
-    library = folder / "wire.so"
-    subprocess.run(
-        [
-            *("cc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Werror"),
-            *("-fPIC", "-shared", f"-I{app}", "-o", library, folder / "shim.c", app / "wire.c"),
-        ],
-        check=True,
-    )
-    return CCodec(str(library))
+    return CCodec.build(tmp_path_factory.mktemp("wire"))
 
 
 @given(st.binary(max_size=600))
@@ -136,6 +45,21 @@ def test_too_long_a_payload_is_refused(codec):
     assert codec.encode(1, 0, bytes(DEFINITION.limits["max_payload"] + 1)) == b""
 
 
+@pytest.mark.parametrize("excess", [0, 1, 2])
+def test_short_runs_of_cobs_do_not_make_a_longer_frame(codec, excess):
+    """The longest encoded frame, all of it in short runs, would hold two bytes too many."""
+    body = struct.pack("<BH", DEFINITION.frames["data"].type, 7)
+    body += bytes(DEFINITION.limits["max_payload"] + excess)
+    stuffed = cobs.encode(body + struct.pack("<I", zlib.crc32(body)))
+    assert len(stuffed) <= DEFINITION.max_encoded
+    line = b"\0" + stuffed + b"\0"
+    received = codec.decode(line)
+    assert (len(received.frames), received.malformed) == ((1, 0) if excess == 0 else (0, 1))
+    assert decode_in_python(line, []) == expected_of_python(received)
+    with pytest.raises(FrameError, match="too many" if excess == 0 else "expected 7 to 519"):
+        decode_frame(stuffed)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_both_make_the_same_of_a_damaged_line(codec, data):
@@ -146,15 +70,12 @@ def test_both_make_the_same_of_a_damaged_line(codec, data):
     received = codec.decode(line)
     for index in intact:
         assert decode_frame(encoded[index][1:-1]).raw in received.frames
-    decoder = Decoder()
-    assert [frame.raw for frame in decoder.feed(line)] == received.frames
-    assert (decoder.crc_errors, decoder.malformed) == (received.crc_errors, received.malformed)
+    assert decode_in_python(line, []) == expected_of_python(received)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4000))
 def test_both_make_the_same_of_garbage(codec, line):
     line += b"\0"
     received = codec.decode(line)
-    decoder = Decoder()
-    assert [frame.raw for frame in decoder.feed(line)] == received.frames
-    assert (decoder.crc_errors, decoder.malformed) == (received.crc_errors, received.malformed)
+    assert decode_in_python(line, []) == expected_of_python(received)

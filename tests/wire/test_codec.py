@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +19,10 @@ from myowave.wire import (
     decode_frame,
     encode_frame,
 )
+from myowave.wire.codec import decode_body
 from myowave.wire.definition import WIRE_TOML, load_definition
 from myowave.wire.generate import generated_files
+from tests.wire.examples import example_values
 from tests.wire.strategies import frames, streams
 
 
@@ -94,21 +95,7 @@ def test_a_board_that_starts_anew_is_no_loss():
 
 @pytest.mark.parametrize("name", list(DEFINITION.frames))
 def test_every_wrong_length_is_refused(name):
-    values: dict[str, Any] = {
-        field.name: {"bytes": b"\1" * field.length, "string": "text", "strings": ["a", "b"]}.get(
-            field.type, 1
-        )
-        for field in DEFINITION.frames[name].fields
-    }
-    if name == "identity":
-        values["protocol_version"] = DEFINITION.limits["version"]
-    for field in DEFINITION.frames[name].fields:
-        if field.is_matrix:
-            columns = field.columns if isinstance(field.columns, int) else 1
-            values[field.name] = np.ones((0 if field.when else 1, columns))
-    encoded = encode_frame(name, 0, **values)
-    from myowave.wire.codec import decode_body
-
+    encoded = encode_frame(name, 0, **example_values(DEFINITION.frames[name]))
     body = decode_frame(encoded[1:-1]).raw
     for n in range(len(body)):
         with pytest.raises(FrameError):

@@ -236,11 +236,7 @@ REFERENCES = {
 
 
 def reference_network(name: str) -> bytes:
-    """Return the benchmark network R, S or M with fixed random weights as a `.tflite` file.
-
-    Input convolution of width 1; each block two gate convolutions of kernel 2, tanh times
-    sigmoid, a residual and a skip convolution of width 1; the skips and the last residual stream
-    are summed; the head is ReLU, convolution of width 1 with ReLU, convolution of width 1.
+    """Return the benchmark network R, S or M; see `random_network`.
 
     Raises
     ------
@@ -249,7 +245,16 @@ def reference_network(name: str) -> bytes:
     """
     if name not in REFERENCES:
         raise ConfigError(f"unknown reference network '{name}', expected R, S or M")
-    shape = REFERENCES[name]
+    return random_network(REFERENCES[name])
+
+
+def random_network(shape: WaveNetShape) -> bytes:
+    """Return a network with fixed random weights as a `.tflite` file.
+
+    Input convolution of width 1; each block two gate convolutions of kernel 2, tanh times
+    sigmoid, a residual and a skip convolution of width 1; the skips and the last residual stream
+    are summed; the head is ReLU, convolution of width 1 with ReLU, convolution of width 1.
+    """
     width = shape.channels
     rng = np.random.default_rng(20251117)
 

@@ -73,6 +73,7 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
     names = [*(f"acc_{axis}" for axis in "xyz"), *(f"gyro_{axis}" for axis in "xyz")][:n_imu]
     names += [f"emg {muscle}" for muscle in muscles]
     provenance: dict[str, Any] = {
+        **source.carried,
         "source": {
             "file": source.path.name,
             "sha256": sha256(source.path),
@@ -176,7 +177,8 @@ def _check_lengths(source: Source, spans: Sequence[_Span], options: ReadOptions)
                 f"{stated_s:g} s: the file is cut off or a rate contradicts its length; keep what "
                 "is there with --allow-short"
             )
-    if lengths_s[shortest] < _SHORT_CHANNEL * lengths_s[longest] and not options.allow_short:
+    may_differ = source.timed or options.allow_short
+    if lengths_s[shortest] < _SHORT_CHANNEL * lengths_s[longest] and not may_differ:
         raise RecordingError(
             f"{source.path}: {_timing(spans[shortest])}, {_timing(spans[longest])}: the rates "
             "contradict the lengths; if one sensor stopped early, keep the common span with "

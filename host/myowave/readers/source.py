@@ -18,7 +18,16 @@ MAX_VALUES = 64_000_000
 _UNITS: dict[str, dict[str, float]] = {
     "acc": {"g": G_M_S2, "mg": 1e-3 * G_M_S2, "m/s^2": 1.0, "m/s²": 1.0, "m/s2": 1.0},
     "gyro": {"deg/s": DEG_RAD, "°/s": DEG_RAD, "dps": DEG_RAD, "rad/s": 1.0},
-    "emg": {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3},
+    "emg": {
+        "v": 1e3,
+        "mv": 1.0,
+        "uv": 1e-3,
+        "µv": 1e-3,
+        "μv": 1e-3,
+        "volts": 1e3,
+        "millivolts": 1.0,
+        "microvolts": 1e-3,
+    },
 }
 
 
@@ -118,8 +127,12 @@ class Source:
         As far as the file says; "" otherwise.
     length_s : float or None
         Length its header states.
+    timed : bool
+        Whether samples have time stamps of their own, so that channels may begin and end apart.
     details : dict
-        JSON-able facts of the header, kept in the provenance.
+        JSON-able facts of the header, kept in the provenance as the source's.
+    carried : dict
+        JSON-able facts of an earlier provenance that stay true of the samples, such as `simulated`.
     """
 
     path: Path
@@ -131,7 +144,9 @@ class Source:
     day: str = ""
     name: str = ""
     length_s: float | None = None
+    timed: bool = False
     details: dict[str, Any] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)
 
 
 def unit_factor(path: Path, signal: Signal) -> float:

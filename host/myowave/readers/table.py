@@ -41,6 +41,8 @@ class TableLayout:
         One a column; a row may hold further cells only where `extra_cells`.
     extra_cells : bool
         Whether another table may stand to the right of this one.
+    missing : str
+        What stands for a missing number, besides a blank cell and NaN.
     """
 
     header_rows: int
@@ -48,6 +50,7 @@ class TableLayout:
     decimal: str
     titles: tuple[str, ...]
     extra_cells: bool = False
+    missing: str = ""
 
 
 def read_head(path: Path) -> list[str]:
@@ -129,7 +132,7 @@ def _read_fast(
             convert_options=pa_csv.ConvertOptions(
                 include_columns=keep,
                 column_types={name: pa.float64() for name in keep},
-                null_values=_BLANKS,
+                null_values=[*_BLANKS, layout.missing],
                 decimal_point=layout.decimal,
                 check_utf8=False,
             ),
@@ -178,6 +181,8 @@ def _read_plain(path: Path, layout: TableLayout, wanted: Sequence[int]) -> NDArr
             raise RecordingError(f"{path}: row {number}: {len(cells)} cells, expected {count}")
         for column in wanted:
             cell = cells[column].strip()
+            if cell == layout.missing:
+                cell = ""
             value = _number(cell, layout.decimal)
             if value is None:
                 raise RecordingError(

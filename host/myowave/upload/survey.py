@@ -42,6 +42,11 @@ class PortReport:
     identity: Identity | None
     detail: str
 
+    def __str__(self) -> str:
+        """Describe the port in one line."""
+        known = f", {self.known_as}" if self.known_as else ""
+        return f"{self.port}{known}: {self.detail}"
+
 
 def survey(port: Port, timeout_s: float = ASK_TIMEOUT_S) -> PortReport:
     """Ask one port who is there.

@@ -4,6 +4,9 @@ On the line a frame is `0x00 COBS(type u8, sequence u16, payload, crc32 u32) 0x0
 occurs nowhere else, so a decoder finds the next frame after any damage, and because frames both
 begin and end with it, what is damaged costs only the frames it hits. The checksum is zlib's CRC-32
 over everything before it. COBS: Cheshire and Baker, Consistent Overhead Byte Stuffing, 1999.
+
+Of frames damaged at random a checksum of 32 bits takes one in 2^32 for whole: at 50 frames a
+second, all of them damaged, one in 2.7 years.
 """
 
 import struct
@@ -27,6 +30,7 @@ from myowave.wire.definition import (
 _HEADER = struct.Struct("<BH")
 _CRC = struct.Struct("<I")
 SEQUENCE_RANGE = 1 << 16
+_U64_MAX = (1 << 63) - 1
 
 
 class FrameError(ValueError):
@@ -139,12 +143,16 @@ def decode_payload(spec: FrameSpec, payload: bytes) -> dict[str, Any]:
     Raises
     ------
     FrameError
-        If it has not, or a string is not UTF-8.
+        If it has not, a string is not UTF-8, or a time is beyond 63 bits.
     """
     head = _head_struct(spec)
     if len(payload) < head.size:
         raise FrameError(f"{spec.name}: payload of {len(payload)} bytes, expected {head.size}")
     values = dict(zip((f.name for f in spec.head), head.unpack_from(payload), strict=True))
+    for field in spec.head:
+        # 292 000 years in microseconds: what is beyond does not fit the integers of an array.
+        if field.type == "u64" and values[field.name] > _U64_MAX:
+            raise FrameError(f"{spec.name}.{field.name}: {values[field.name]}, expected 63 bits")
     at = head.size
 
     def take(n: int) -> bytes:
@@ -220,8 +228,10 @@ def decode_frame(encoded: bytes) -> Frame:
         decoded = cobs.decode(encoded)
     except cobs.DecodeError as error:
         raise FrameError(f"not COBS: {error}") from error
-    if len(decoded) < HEADER_SIZE + CRC_SIZE:
-        raise FrameError(f"{len(decoded)} bytes, expected at least {HEADER_SIZE + CRC_SIZE}")
+    if not HEADER_SIZE + CRC_SIZE <= len(decoded) <= DEFINITION.max_frame:
+        raise FrameError(
+            f"{len(decoded)} bytes, expected {HEADER_SIZE + CRC_SIZE} to {DEFINITION.max_frame}"
+        )
     body, crc = decoded[:-CRC_SIZE], _CRC.unpack(decoded[-CRC_SIZE:])[0]
     if zlib.crc32(body) != crc:
         raise ChecksumError("checksum does not fit")

@@ -50,8 +50,7 @@ def doctor_command(
     console.print(table)
     reports = [survey(port) for port in ports()]
     for report in reports:
-        known = f", {report.known_as}" if report.known_as else ""
-        console.print(f"{report.port}{known}: {report.detail}", soft_wrap=True)
+        console.print(str(report), soft_wrap=True)
     if not reports:
         console.print("no serial ports; emulated boards have theirs where --link says")
     missing = [finding for finding in findings if finding.is_missing]

@@ -16,10 +16,12 @@ ORDER = 20
 
 HELP = """Bring recordings of any supported format to 1 kHz recording files.
 
-Reads Trigno Discover CSV, MyoWave CSV, OpenSignals text and NinaPro `.mat`; the format is found by
-content. One source goes to the file named with `-o`; several, or a folder of them, go into the
-folder named with `-o`. Sensors strapped on the other way round are found by comparing the sources
-with each other (and with `--like`) and put right; `turn` tells which.
+Reads what `myowave export` writes (CSV, Parquet, EDF+, BDF+, MATLAB, BIDS), EDF, BDF and XDF files
+of other systems whose labels and units say what they hold, BIDS datasets with motion and sEMG,
+Trigno Discover CSV, OpenSignals text and NinaPro `.mat`; the format is found by content. One source
+goes to the file named with `-o`; several, or a folder of them, go into the folder named with `-o`.
+Sensors strapped on the other way round are found by comparing the sources with each other (and with
+`--like`) and put right; `turn` tells which.
 
 Subject and day come from the header, the subject otherwise from the file name up to the first `_`.
 A file that is there is replaced only where it is a recording, and never a source.

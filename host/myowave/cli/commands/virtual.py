@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from myowave.cli.output import console
+from myowave.cli.played_board import run_until_stopped
 
 ORDER = 90
 
@@ -51,10 +52,5 @@ def virtual_command(
         wearable = virtual_board(recording, model, board, link, loop=loop)
         with wearable:
             console.print(f"{board} with model {model} runs at {link}; Ctrl-C switches it off")
-            told = False
-            while not stop.is_set():
-                wearable.wait(0.1)
-                if wearable.ended.is_set() and not told:
-                    console.print("the recording has been played to its end")
-                    told = True
+            run_until_stopped(wearable, stop, "recording")
     console.print("switched off")
