@@ -200,6 +200,7 @@ class Page:
         for root in (self._stage, *self._make_controls(settings), *self._make_recorder()):
             document.add_root(root)
         document.title = "MyoWave monitor"
+        document.config.notify_connection_status = False  # `page.js` does, in words
         document.template = monitor.template
         document.template_variables.update(
             style=monitor.assets["css"], script=monitor.assets["js"], theme=settings.theme
@@ -382,9 +383,13 @@ class Page:
                 session.start_recording(path)
             elif not on and running:
                 session.stop_recording()
-        except (MyowaveError, OSError) as error:
+        except MyowaveError as error:
             self._say(str(error), bad=True)
-        self._show_recording(self._monitor.status())
+        except OSError as error:
+            folder = self._monitor.settings.record_dir
+            self._say(f"{folder}: cannot make this folder ({error.strerror})", bad=True)
+        # Shown by the next update: Bokeh sends what is set in here before the change it answers.
+        self._numbers_due = 0.0
 
     def _mark(self, _: object = None) -> None:
         label = self._label.value_input.strip() or "marker"
