@@ -102,7 +102,7 @@ def test_an_inlet_receives_every_sample_of_a_minute(board, model, tmp_path):
 
     description = ElementTree.fromstring(str(taken["envelope xml"]))
     assert description.findtext("name") == "MyoWave envelope"
-    assert description.findtext("type") == "EMG"
+    assert description.findtext("type") == "MISC"
     assert float(description.findtext("nominal_srate", "")) == 1000.0
     assert virtual.port in description.findtext("source_id", "")
     channel = description.find("desc/channels/channel")
@@ -110,7 +110,7 @@ def test_an_inlet_receives_every_sample_of_a_minute(board, model, tmp_path):
     assert {item.tag: item.text for item in channel} == {
         "label": card.muscles[0],
         "unit": "fraction of reference",
-        "type": "EMG",
+        "type": "MISC",
     }
     assert description.findtext("desc/model/sha256") == card.tflite_sha256
     assert description.findtext("desc/model/filter_delay_ms") == "52.5"

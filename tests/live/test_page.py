@@ -437,6 +437,31 @@ def test_recording_holds_every_sample_marker_and_note(chromium, board, counts, t
         require_every_sample(log, counts)
 
 
+def test_a_folder_that_cannot_be_is_said(chromium, board, tmp_path):
+    (tmp_path / "file").touch()
+    settings = MonitorSettings(record_dir=tmp_path / "file" / "folder")
+    with (
+        board(tmp_path / "board"),
+        monitor(tmp_path / "board", settings=settings) as running,
+        tab(chromium, running.url) as page,
+    ):
+        page.press("r")
+        page.until_says("message", "cannot make this folder")
+        page.until("!Bokeh.documents[0].get_model_by_name('record').active")
+        assert "Not recording" in page.text("file")
+
+
+def test_a_monitor_that_has_ended_says_so(chromium, board, tmp_path):
+    with board(tmp_path / "board"), ExitStack() as stack:
+        running = stack.enter_context(monitor(tmp_path / "board"))
+        with tab(chromium, running.url) as page:
+            stack.close()
+            page.until_says("banner", "has ended")
+            # The browser tells its console that nobody is there.
+            page.page.wait_for_timeout(100)
+            page.faults.clear()
+
+
 def test_unplugged_says_so_and_resumes(chromium, board, counts, tmp_path):
     link = tmp_path / "board"
     with ExitStack() as stack:

@@ -125,13 +125,14 @@ class LslOutlets(Listener):
 
     def _open(self, identity: Identity) -> None:
         card = find_card(identity.model_sha256, self._model_dirs)
-        muscles = [(muscle, "fraction of reference", "EMG") for muscle in identity.muscles]
+        # Not "EMG": a program that gathers sEMG would take a prediction for a measurement.
+        muscles = [(muscle, "fraction of reference", "MISC") for muscle in identity.muscles]
         imu = [
             (name, "m/s^2", "ACC") if name.startswith("acc") else (name, "rad/s", "GYRO")
             for name in IMU_CHANNELS
         ]
         self._outlets = {
-            "envelope": self._outlet("envelope", "EMG", muscles, identity, card),
+            "envelope": self._outlet("envelope", "MISC", muscles, identity, card),
             "imu": self._outlet("IMU", "IMU", imu, identity, card),
             "markers": self._outlet(
                 "markers", "Markers", [("marker", "", "Markers")], identity, card

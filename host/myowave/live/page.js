@@ -129,7 +129,9 @@ const myowave = {
     this.painted.splice(0, this.painted.length - kept.length);
     const latencies = kept.map(([, latency]) => latency).sort((a, b) => a - b);
     const recent = kept.filter(([when]) => now - when < 2000).length / 2;
-    const median = latencies.length ? latencies[Math.floor(latencies.length / 2)] : 0;
+    // Another computer's clock says nothing about when a sample was measured here.
+    const sameClock = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
+    const median = sameClock && latencies.length ? latencies[Math.floor(latencies.length / 2)] : 0;
     this.tab.setv({latency_ms: median, updates_hz: recent});
   },
 
@@ -157,6 +159,15 @@ const myowave = {
     });
   },
 
+  // Bokeh tells of a lost connection in a corner, and not what it means.
+  showLost() {
+    const banner = document.getElementById("banner");
+    banner.innerHTML =
+      '<p class="bad"><b>The monitor has ended, or cannot be reached.</b> What it received until ' +
+      "then is shown. Load this page again once it runs.</p>";
+    this.shown.delete("banner");
+  },
+
   // ---- beginning ------------------------------------------------------------------------------
 
   attach(tab) {
@@ -168,6 +179,8 @@ const myowave = {
     tab.properties.bars.change.connect(() => this.showBars());
     tab.properties.number.change.connect(() => this.onUpdate());
     this.showTexts();
+    tab.document.on_event("connection_lost", () => this.showLost());
+    tab.document.on_event("client_reconnected", () => this.showTexts());
     setInterval(() => this.report(), 1000);
   },
 };

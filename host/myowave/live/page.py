@@ -200,6 +200,7 @@ class Page:
         for root in (self._stage, *self._make_controls(settings), *self._make_recorder()):
             document.add_root(root)
         document.title = "MyoWave monitor"
+        document.config.notify_connection_status = False  # `page.js` does, in words
         document.template = monitor.template
         document.template_variables.update(
             style=monitor.assets["css"], script=monitor.assets["js"], theme=settings.theme
@@ -382,9 +383,13 @@ class Page:
                 session.start_recording(path)
             elif not on and running:
                 session.stop_recording()
-        except (MyowaveError, OSError) as error:
+        except MyowaveError as error:
             self._say(str(error), bad=True)
-        self._show_recording(self._monitor.status())
+        except OSError as error:
+            folder = self._monitor.settings.record_dir
+            self._say(f"{folder}: cannot make this folder ({error.strerror})", bad=True)
+        # Shown by the next update: Bokeh sends what is set in here before the change it answers.
+        self._numbers_due = 0.0
 
     def _mark(self, _: object = None) -> None:
         label = self._label.value_input.strip() or "marker"
@@ -579,6 +584,7 @@ class Page:
         if columns is not None:
             emg = self._emg_at(_edges(view.time_s), columns)
         self._plots.draw(view, emg, _lsb(self._identity), fit=not self._lock.active)
+        self._plots.end_activity(newest_s if end_s > newest_s else FOREVER_S)
         self._plots.time_range.update(start=end_s - window_s, end=end_s)
         if self._end_s is None:
             # In this order: the browser measures when it sees the number change.
@@ -772,6 +778,14 @@ class _Plots:
                 right[-1] = now_s
             self._spans[index].data = {"left": left[-MAX_SPANS:], "right": right[-MAX_SPANS:]}
         self._was_active = activity.active
+
+    def end_activity(self, end_s: float) -> None:
+        """Have what is active now end in the plot at a time: where the curve ends, or beyond."""
+        for index in np.flatnonzero(self._was_active):
+            right = list(self._spans[index].data["right"])
+            if right and right[-1] != end_s:
+                left = self._spans[index].data["left"]
+                self._spans[index].data = {"left": left, "right": [*right[:-1], end_s]}
 
     def show_markers(self, markers: list[tuple[float, str]]) -> None:
         """Draw the markers: times and labels."""

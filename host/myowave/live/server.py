@@ -2,9 +2,9 @@
 
 Bokeh is the server and draws the page: it is kept well, is plain Python and a websocket, keeps a
 document for each tab in step with Python, sends arrays as bytes, and carries its own JavaScript, so
-that nothing is loaded from the network. Measured with software rendering (`tools/bench_monitor.py`)
-it reaches the 20 updates a second that a live view needs, because only the lowest and highest value
-of each bin are sent, two points for two or three columns of the screen.
+that nothing is loaded from the network. Only the lowest and highest value of each bin are sent, a
+point for two columns of the screen. What it costs, and how late the screen is, is measured by
+`tools/bench_monitor.py`.
 """
 
 import asyncio

@@ -593,7 +593,14 @@ class Session:
         if not self._connected or now - self._since < FIRST_RATE_S:
             return None
         self._forget_arrivals(now)
-        return sum(count for _, count in self._arrivals) / min(RATE_S, now - self._since)
+        if len(self._arrivals) < 2:
+            return 0.0
+        # From arrival to arrival: whether a batch more or less lies in the time is chance. What has
+        # been due for long counts as not come.
+        first, newest = self._arrivals[0], self._arrivals[-1]
+        until = now if now - newest[0] > SILENT_S else newest[0]
+        spread_s = max(until - first[0], GATHER_S)
+        return (sum(count for _, count in self._arrivals) - first[1]) / spread_s
 
     def _forget_arrivals(self, now: float) -> None:
         while self._arrivals and now - self._arrivals[0][0] > RATE_S:

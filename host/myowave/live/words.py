@@ -167,8 +167,8 @@ def health(status: Status, screen: Screen) -> str:
             "Sample to screen",
             f"{screen.latency_ms:.0f}" if screen.latency_ms > 0 else None,
             "ms",
-            title="Median over the last 10 s of the time from a sample's measurement to the "
-            "animation frame in which it was painted",
+            title="Median over the last 10 s: from a sample's measurement, by the board's clock "
+            "fitted to this computer's, to the end of the animation frame that painted it",
         ),
         _cell(
             "Screen updates", f"{screen.updates_hz:.0f}" if screen.updates_hz > 0 else None, "/s"
