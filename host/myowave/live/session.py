@@ -279,9 +279,10 @@ class Session:
         RecordingError
             If the log named at the beginning cannot be written.
         """
-        self._began = time.monotonic()
         try:
             device: Device | None = self._connect("opened")
+            # Not before: seconds asked for are seconds of samples.
+            self._began = time.monotonic()
             while device is not None and not self._finished(stop):
                 try:
                     self._follow(device, stop, on_status)

@@ -60,7 +60,7 @@ class Status:
     statistics : Statistics or None
         The board's newest counters.
     seconds : float
-        Since the session began.
+        Since the board was first started; 0 before.
     recording : RecordingStatus or None
         The file being written.
     url : str
