@@ -54,8 +54,9 @@ NUMBERS_S = 0.2
 # paints nothing, as it is in the background, gets one now and then.
 UNPAINTED_UPDATES = 1
 UNPAINTED_S = 1.0
-# Two points a bin: the curve has one for two pixels of a wide screen.
-BINS = 300
+# Two points a bin: the curve has one for two pixels of a wide screen. Ten seconds at 1 kHz make bins
+# of 32 samples, two of those that the history keeps.
+BINS = 320
 # Recorded with a moment's delay, so that a person reads it before it goes.
 MESSAGE_S = 8.0
 MAX_MARKERS = 1000
@@ -437,7 +438,7 @@ class Page:
             if now >= self._numbers_due:
                 self._numbers_due = now + NUMBERS_S
                 self._show_words(status, now)
-                self._show_numbers(activity)
+                self._show_numbers(activity, stale=status.state != "live")
                 self._tab.texts = dict(self._texts)
             unpainted = self._tab.number - self._tab.painted
             if unpainted <= UNPAINTED_UPDATES or now - self._sent > UNPAINTED_S:
@@ -531,8 +532,8 @@ class Page:
             for level, peak in zip(activity.level, activity.peak, strict=True)
         ]
 
-    def _show_numbers(self, activity: Activity) -> None:
-        """Write the numbers beside the curves."""
+    def _show_numbers(self, activity: Activity, *, stale: bool) -> None:
+        """Write the numbers beside the curves; pale where they are no longer those of now."""
         history = self._monitor.history
         look = DARK if self._tab.dark else LIGHT
         muscles = history.muscles
@@ -560,7 +561,7 @@ class Page:
                 words.raw_tile(name, unit, dict(zip(look.axes, of_axes, strict=True)))
                 for (name, unit), of_axes in zip(SENSORS, values, strict=True)
             ]
-        self._texts["tiles"] = words.tiles(tiles, len(muscles))
+        self._texts["tiles"] = words.tiles(tiles, len(muscles), stale=stale)
 
     def _draw(self) -> None:
         """Send the curves, unless the tab has just these."""
@@ -582,7 +583,7 @@ class Page:
         emg = None
         columns = self._emg_columns()
         if columns is not None:
-            emg = self._emg_at(_edges(view.time_s), columns)
+            emg = self._emg_at(_places(view.time_s), columns)
         self._plots.draw(view, emg, _lsb(self._identity), fit=not self._lock.active)
         self._plots.end_activity(newest_s if end_s > newest_s else FOREVER_S)
         self._plots.time_range.update(start=end_s - window_s, end=end_s)
@@ -810,7 +811,7 @@ class _Plots:
         fit : bool
             Whether the y-axes follow what is in view.
         """
-        times = _edges(view.time_s)
+        times = _places(view.time_s)
         data: dict[str, NDArray[Any]] = {"time": times}
         low, high = 100 * view.low, 100 * view.high
         for index in range(len(self._muscles)):
@@ -864,10 +865,10 @@ def _bar(fraction: float) -> int:
     return round(float(np.clip(np.nan_to_num(100 * fraction), 0.0, 100.0)))
 
 
-def _edges(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the (2k,) beginnings and ends of bins whose (k,) middles are given."""
+def _places(time_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (2k,) evenly spaced times, two in each of the bins whose (k,) middles are given."""
     width_s = time_s[1] - time_s[0] if len(time_s) > 1 else 0.0
-    return (time_s[:, np.newaxis] + np.array([-0.5, 0.5]) * width_s).ravel()
+    return (time_s[:, np.newaxis] + np.array([-0.25, 0.25]) * width_s).ravel()
 
 
 def _zigzag(low: NDArray[Any], high: NDArray[Any]) -> NDArray[np.float32]:

@@ -204,12 +204,13 @@ def recording(now: RecordingStatus | None, last: RecordingStatus | None, folder:
     )
 
 
-def tiles(rows: Sequence[str], muscles: int) -> str:
+def tiles(rows: Sequence[str], muscles: int, *, stale: bool) -> str:
     """Return all that stands beside the curves, in rows as high as those of the curves."""
     weights = [MUSCLE_WEIGHT] * muscles + [RAW_WEIGHT] * (len(rows) - muscles)
     heights = " ".join(f"minmax(0, {weight}fr)" for weight in weights)
     style = f"grid-template-rows: {heights} {TIME_HEIGHT_PX}px"
-    return f'<div class="rows" style="{style}">{"".join(rows)}</div>'
+    kind = "rows stale" if stale else "rows"
+    return f'<div class="{kind}" style="{style}">{"".join(rows)}</div>'
 
 
 def muscle_tile(
