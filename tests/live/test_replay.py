@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,6 +77,17 @@ def test_a_replay_logs_the_same_samples(session_log, tmp_path):
     assert [s.processed for _, s in now.statistics] == [s.processed for _, s in was.statistics]
     # And once more, from the replay's own log.
     assert_same_samples(was, replayed(tmp_path / "again", tmp_path / "third"))
+
+
+def test_the_monitor_shows_a_replay_as_it_does_a_board(session_log, tmp_path, capsys):
+    was = read_log(session_log)
+    record = tmp_path / "again"
+    with ReplayedBoard(session_log, speed=AS_FAST_AS_READ) as board:
+        assert main(["monitor", board.port, "--plain", "--record", str(record)]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    last = dict(word.split("=", 1) for word in words)
+    assert (last["state"], int(last["samples"]), last["lost"]) == ("ended", was.n_samples, "0")
+    assert_same_samples(was, read_log(record))
 
 
 def test_counts_come_only_when_asked_for(session_log, tmp_path):

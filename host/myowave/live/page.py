@@ -54,8 +54,8 @@ NUMBERS_S = 0.2
 # paints nothing, as it is in the background, gets one now and then.
 UNPAINTED_UPDATES = 1
 UNPAINTED_S = 1.0
-# Two points a bin: the curve has one for two pixels of a wide screen. Ten seconds at 1 kHz make bins
-# of 32 samples, two of those that the history keeps.
+# Two points a bin: the curve has one for two pixels of a wide screen. Ten seconds at 1 kHz make
+# bins of 32 samples, two of those that the history keeps.
 BINS = 320
 # Recorded with a moment's delay, so that a person reads it before it goes.
 MESSAGE_S = 8.0
