@@ -24,7 +24,7 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/python tools/lint_firmware.py
 
-bench: setup
+bench: setup $(BROWSER)
 	$(BIN)/python tools/bench.py
 
 setup: $(READY)
@@ -34,7 +34,7 @@ $(READY): requirements.lock pyproject.toml tools/setup.sh tools/system_packages.
 	bash tools/setup.sh $(VENV)
 	@mkdir -p $(dir $@) && touch $@
 
-# The demo needs no browser, so it does not wait for one.
+# For the monitor's page; the demo needs no browser, so it does not wait for one.
 $(BROWSER): tools/setup_browser.sh tools/system_packages.sh
 	bash tools/setup_browser.sh
 	@mkdir -p $(dir $@) && touch $@

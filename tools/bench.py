@@ -1,6 +1,6 @@
 """Measure every figure of speed and size the README quotes: tables, `build/bench.json`, a picture.
 
-    python tools/bench.py                # everything, about 4 minutes
+    python tools/bench.py                # everything, about 6 minutes
     python tools/bench.py cores native   # the engine only
 
 Instruction counts and sizes are exact, the same on every machine with the same cross compiler;
@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from bench_cores import (
 )
 from bench_laptop import laptop_table, measure_laptop
 from bench_link import measure as measure_loggers
+from bench_monitor import measure as measure_monitor
 from bench_plot import draw
 from bench_recordings import FOLDER, MODEL_DIR, REPOSITORY, check_speed, live_board, trigno_import
 from myowave.cli.output import print_table, write_json
@@ -48,6 +50,12 @@ def emulated_cores() -> dict[str, Any]:
     console.print("  sim_biceps on cortex-m4")
     rows.append(core_row("sim_biceps", measure(model, "cortex-m4", card=card.to_json())))
     return {"measured": rows, "quoted": quoted_rows()}
+
+
+def monitor_page() -> dict[str, Any]:
+    """Measure the monitor's page for two minutes; `tools/bench_monitor.py` alone takes thirty."""
+    figures, _ = measure_monitor(minutes=2.0, window_s=10.0)
+    return asdict(figures)
 
 
 def tools() -> dict[str, str]:
@@ -89,6 +97,7 @@ def main() -> int:
         "check": lambda: check_speed(curls if (curls / "quality.csv").is_file() else None),
         "live": live_board,
         "log": lambda: measure_loggers(boards=4, seconds=30.0, model=MODEL_DIR),
+        "monitor": monitor_page,
     }
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -92,8 +92,11 @@ class Series:
     latency_ms: list[float] = field(default_factory=list)
 
 
-def measure(minutes: float, window_s: float, chromium: str) -> tuple[Figures, Series]:
-    """Run board, monitor and browser for some minutes."""
+def measure(minutes: float, window_s: float, chromium: str | None = None) -> tuple[Figures, Series]:
+    """Run board, monitor and browser for some minutes; the browser is the system's unless named."""
+    chromium = chromium or shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("no Chromium found: apt-get install chromium, or name one")
     shape = REFERENCES["R"]
     network = random_network(WaveNetShape(shape.channels, shape.blocks, MUSCLES))
     steps = np.random.default_rng(1).normal(0.0, 300.0, (60_000, 6))
@@ -190,11 +193,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--window", type=float, default=10.0, help="seconds in view")
-    parser.add_argument("--chromium", default=shutil.which("chromium"))
+    parser.add_argument("--chromium", help="the browser's path; the system's unless named")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if arguments.chromium is None:
-        parser.error("no Chromium found: apt-get install chromium, or name one with --chromium")
     figures, series = measure(arguments.minutes, arguments.window, arguments.chromium)
     result: dict[str, Any] = asdict(figures)
     for name, value in result.items():

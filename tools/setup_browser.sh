@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up what only the tests need: a browser, for the monitor's page.
+# Set up what only tests and benchmarks need: a browser, for the monitor's page.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/system_packages.sh
