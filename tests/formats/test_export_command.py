@@ -107,4 +107,4 @@ def test_a_missing_package_is_named(
         command = ("import", tmp_path / "a.xdf", "-o", tmp_path / "a.parquet")
     code, _, err = run(capsys, *command)
     assert code == 2
-    assert f'need the package {package}: pip install "myowave[formats]"' in err
+    assert f"need the package {package}: pip install '.[formats]' in the clone" in err

@@ -198,7 +198,7 @@ def test_another_model_gets_streams_of_its_own(model, tmp_path):
 WITHOUT = {
     "pylsl": (
         "raise ModuleNotFoundError('No module named pylsl', name='pylsl')",
-        'pip install "myowave[lsl]"',
+        "pip install '.[lsl]' in the clone",
     ),
     "liblsl": ("import ctypes; ctypes.CDLL('/nowhere/liblsl.so')", "$PYLSL_LIB"),
 }

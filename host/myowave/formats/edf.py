@@ -159,7 +159,7 @@ def require_library() -> Any:
         import edfio
     except ImportError:
         raise ConfigError(
-            'EDF and BDF files need the package edfio: pip install "myowave[formats]"'
+            "EDF and BDF files need the package edfio: pip install '.[formats]' in the clone"
         ) from None
     return edfio
 

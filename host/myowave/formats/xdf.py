@@ -89,7 +89,7 @@ def read(path: Path) -> Table:
         import pyxdf  # type: ignore[import-untyped]
     except ImportError:
         raise ConfigError(
-            'XDF files need the package pyxdf: pip install "myowave[formats]"'
+            "XDF files need the package pyxdf: pip install '.[formats]' in the clone"
         ) from None
     streams, day = _survey(path)
     chosen = {number: found for number, stream in streams.items() if (found := _kinds(stream))}

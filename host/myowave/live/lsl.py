@@ -39,7 +39,7 @@ def load_library() -> Any:
         import pylsl
     except ModuleNotFoundError:
         raise ToolError(
-            'LSL outlets need the package pylsl, which is not installed: pip install "myowave[lsl]"'
+            "LSL outlets need the package pylsl: pip install '.[lsl]' in the clone"
         ) from None
     except (RuntimeError, OSError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["no reason given"])[0].strip()

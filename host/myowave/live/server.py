@@ -76,7 +76,7 @@ def serve(
         import bokeh.server.server  # noqa: F401, tried here so that the error names the extra
     except ModuleNotFoundError as error:
         raise ToolError(
-            f'the page needs {error.name}: pip install "myowave[live]", or use --plain'
+            f"the page needs {error.name}: pip install '.[live]' in the clone, or use --plain"
         ) from error
     from myowave.live.guard import is_loopback
     from myowave.live.page import Monitor

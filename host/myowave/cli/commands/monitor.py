@@ -201,7 +201,7 @@ def _terminal() -> "View":
         from myowave.live.terminal import run_tui
     except ModuleNotFoundError as error:
         raise ToolError(
-            f'--tui needs {error.name}: pip install "myowave[live]", or use --plain'
+            f"--tui needs {error.name}: pip install '.[live]' in the clone, or use --plain"
         ) from None
     return run_tui
 
