@@ -208,6 +208,13 @@ def test_memory_stays_what_it_was():
     assert len(history._runs) < 10
 
 
+def test_no_board_claims_all_memory():
+    history = History()
+    history.begin(identity(muscles=200, rate_hz=65535))
+    arrays = [value for value in vars(history).values() if isinstance(value, np.ndarray)]
+    assert 50e6 < sum(array.nbytes for array in arrays) < 150e6
+
+
 def test_a_board_started_anew_is_placed_by_this_computers_clock():
     history = History(10.0)
     history.begin(identity())

@@ -17,6 +17,9 @@ from myowave.wire import Frame
 # them in place of 60,000 samples.
 _COARSE = 16
 _CHANNELS = 6
+# 80 MB: ten minutes of 27 muscles at 1 kHz. Of a board that claims more, or a rate no IMU has, less
+# is kept.
+_MOST_VALUES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class History(Listener):
     Parameters
     ----------
     seconds : float
-        How far back it reaches.
+        How far back it reaches; less for dozens of muscles.
 
     Attributes
     ----------
@@ -153,9 +156,10 @@ class History(Listener):
     def _allocate(self) -> None:
         # A place is the number of a sample, counted from the first one with all that are missing;
         # it is kept in row place % rows. One coarse bin more, as the newest is not complete.
-        self._coarse_rows = math.ceil(self.seconds * self._rate_hz / _COARSE) + 1
-        self._rows = self._coarse_rows * _COARSE
         columns = len(self.muscles) + _CHANNELS
+        rows = min(self.seconds * self._rate_hz, _MOST_VALUES / columns)
+        self._coarse_rows = math.ceil(rows / _COARSE) + 1
+        self._rows = self._coarse_rows * _COARSE
         self._values = np.full((self._rows, columns), np.nan, dtype=np.float32)
         self._tick = np.full(self._rows, -1, dtype=np.int64)
         self._warm_up = np.zeros(self._rows, dtype=np.bool_)
