@@ -146,6 +146,48 @@ def test_datasets_and_runs_of_others_are_left_alone(log: Path, tmp_path: Path) -
         bids.Run("1", "a b")
 
 
+def test_a_run_described_from_above_is_left_alone(recording_file: Path, tmp_path: Path) -> None:
+    root = tmp_path / "theirs"
+    theirs = root / "sub-1" / "emg" / "sub-1_task-movement_emg.bdf"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    (root / "dataset_description.json").write_text("{}")
+    (root / "task-movement_emg.json").write_text('{"SamplingFrequency": 2000}')
+    with pytest.raises(ConfigError, match=r"emg\.bdf: this run is there and was not exported"):
+        bids.write(load_table(recording_file), root, bids.Run("1"))
+    assert theirs.read_bytes() == b"theirs"
+
+
+def test_lists_of_a_dataset_keep_what_others_wrote(log: Path, tmp_path: Path) -> None:
+    root = tmp_path / "study"
+    table = load_table(log)
+    bids.write(table, root, bids.Run("1"))
+    scans = root / "sub-1" / "sub-1_scans.tsv"
+    titles, row = scans.read_text().splitlines()
+    edited = f"{titles}\toperator\n{row}\tAnn\n"
+    scans.write_text(edited)
+    bids.write(table, root, bids.Run("1"))
+    assert scans.read_text() == edited
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "columns , expected participant_id"),
+        (b"participant_id\n\xff\n", "cannot be read, expected a TSV in UTF-8"),
+        (b"age\tparticipant_id\n31\n", "a row has not 2 cells"),
+    ],
+)
+def test_lists_of_a_dataset_that_are_damaged(
+    log: Path, tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (tmp_path / "participants.tsv").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"participants\.tsv: {said}"):
+        bids.write(load_table(log), tmp_path, bids.Run("1"))
+    assert not (tmp_path / "sub-1").exists()
+
+
 def test_a_dataset_of_another_program(tmp_path: Path) -> None:
     """Two tracked points, sidecars higher up, sEMG that began later, rates of their own."""
     rng = np.random.default_rng(8)

@@ -53,6 +53,8 @@ _MOTION_TYPES = (
     *("ACCEL", "ANGACCEL", "GYRO", "JNTANG", "LATENCY"),
     *("MAGN", "MISC", "ORNT", "POS", "VEL"),
 )
+_SCANS = ("filename", "acq_time")
+_PARTICIPANTS = ("participant_id",)
 _ROWS_A_BLOCK = 1 << 16
 _README = """MyoWave recordings
 
@@ -162,7 +164,8 @@ def write(table: Table, root: Path, run: Run) -> list[Path]:
     Raises
     ------
     ConfigError
-        If `root` is not a dataset, the run is there and not ours, or a file cannot be written.
+        If `root` is not a dataset, its lists of participants or scans cannot be added to, the run
+        is there and not ours, or a file cannot be written.
     """
     require_dataset(root)
     folder = root / run.folder
@@ -180,6 +183,10 @@ def write(table: Table, root: Path, run: Run) -> list[Path]:
     if emg.channels or envelope.channels:
         edf.require_library()
 
+    scans_file = folder / f"{run.entities}_scans.tsv"
+    for listed, titles in ((scans_file, _SCANS), (root / "participants.tsv", _PARTICIPANTS)):
+        _rows_to_extend(listed, titles)
+
     _describe_dataset(root, table)
     raw = []
     if motion.channels:
@@ -187,8 +194,8 @@ def write(table: Table, root: Path, run: Run) -> list[Path]:
     if emg.channels:
         raw.append(_write_emg(emg, folder / "emg", run))
     scans = [(path.relative_to(folder).as_posix(), _acq_time(table)) for path in raw]
-    _add_rows(folder / f"{run.entities}_scans.tsv", ("filename", "acq_time"), scans)
-    _add_rows(root / "participants.tsv", ("participant_id",), [(f"sub-{run.subject}",)])
+    _add_rows(scans_file, _SCANS, scans)
+    _add_rows(root / "participants.tsv", _PARTICIPANTS, [(f"sub-{run.subject}",)])
     if not envelope.channels:
         return raw
     _describe_derivatives(derivatives, table)
@@ -196,13 +203,17 @@ def write(table: Table, root: Path, run: Run) -> list[Path]:
 
 
 def _require_ours(folder: Path, run: Run) -> None:
+    """Refuse to replace a run of another program, whose sidecar may lie in a folder above."""
     if not folder.is_dir():
         return
-    for path in sorted(folder.glob(f"{run.entities}_task-{run.task}_*.json")):
+    for path in sorted(folder.glob(f"{run.entities}_task-{run.task}_*")):
         entities, suffix = _entities(path)
         if suffix not in ("motion", "emg") or entities.get("run") != _text(run.run):
             continue
-        if _OURS not in parse_json(path, path.read_bytes(), "sidecar"):
+        sidecar = path.with_suffix(".json")
+        if not sidecar.is_file() or _OURS not in parse_json(
+            sidecar, sidecar.read_bytes(), "sidecar"
+        ):
             raise ConfigError(
                 f"{path}: this run is there and was not exported by MyoWave, so it is not "
                 "replaced; name another --bids-run, --session or --task"
@@ -470,17 +481,37 @@ def _tsv(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def _add_rows(path: Path, titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Add rows to a TSV, or replace those with the same first cell; other columns become n/a."""
-    found = path.read_text(encoding="utf-8").splitlines() if path.exists() else ["\t".join(titles)]
-    header = found[0].split("\t")
+    """Add rows to a TSV; of one with the same first cell, what others wrote into it stays."""
+    header, kept = _rows_to_extend(path, titles)
+    for row in rows:
+        kept[row[0]] = kept.get(row[0], {}) | dict(zip(titles, row, strict=True))
+    lines = [[one.get(title, "n/a") for title in header] for one in kept.values()]
+    write_atomically(path, _tsv(header, lines))
+
+
+def _rows_to_extend(
+    path: Path, titles: tuple[str, ...]
+) -> tuple[Sequence[str], dict[str, dict[str, str]]]:
+    """Return the titles of a TSV and its rows by their cell of `titles[0]`.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or has no such columns.
+    """
+    if not path.exists():
+        return titles, {}
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"{path}: cannot be read, expected a TSV in UTF-8") from None
+    header, *rows = [line.split("\t") for line in lines] or [[""]]
     if any(title not in header for title in titles):
         raise ConfigError(f"{path}: columns {', '.join(header)}, expected {', '.join(titles)}")
-    kept = {line.split("\t")[header.index(titles[0])]: line for line in found[1:] if line.strip()}
-    for row in rows:
-        cells = dict(zip(titles, row, strict=True))
-        if row[0] not in kept or len(titles) > 1:
-            kept[row[0]] = "\t".join(cells.get(title, "n/a") for title in header)
-    write_atomically(path, "\n".join(["\t".join(header), *kept.values()]) + "\n")
+    if any(len(row) != len(header) for row in rows):
+        raise ConfigError(f"{path}: a row has not {len(header)} cells as the titles have")
+    named = [dict(zip(header, row, strict=True)) for row in rows]
+    return header, {row[titles[0]]: row for row in named}
 
 
 # ---- reading -------------------------------------------------------------------------------------
