@@ -268,3 +268,37 @@ def test_other_muscles_begin_with_an_empty_picture_while_time_goes_on():
     assert latest.tick.tolist() == list(range(2000, 2020))
     assert history.newest_s == pytest.approx(1.48, abs=0.02)
     assert history.total == 1020
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_asks_since_the_last_sample_gets_each_one_once(seed):
+    history = History(2.0)
+    history.begin(identity())
+    rng = np.random.default_rng(seed)
+    seen_s, tick, got, sent = -np.inf, 0, [], []
+    for _ in range(200):
+        for _ in range(rng.integers(0, 4)):
+            tick += int(rng.choice([0, 0, 0, 7]))
+            count = int(rng.integers(1, 20))
+            history.on_frame(data(tick, count), arrival_s(tick + count))
+            sent += range(tick, tick + count)
+            tick += count
+        samples = history.since(seen_s)
+        if len(samples.tick):
+            seen_s = float(samples.time_s[-1])
+        got += samples.tick.tolist()
+        assert len(history.since(seen_s).tick) == 0
+    assert got == sent
+    assert history.since(0.0, 0.01).tick.tolist() == history.latest(0.01).tick.tolist()
+
+
+def test_after_time_has_begun_anew_all_is_new():
+    history = History()
+    history.begin(identity())
+    history.on_frame(data(5000, 20), arrival_s(0))
+    history.on_frame(data(9000, 20), arrival_s(4000))
+    seen_s = history.newest_s
+    history.begin(identity(rate_hz=500))
+    assert len(history.since(seen_s).tick) == 0
+    history.on_frame(data(0, 20), arrival_s(5000))
+    assert history.since(seen_s).tick.tolist() == list(range(20))

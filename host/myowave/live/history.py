@@ -325,9 +325,20 @@ class History(Listener):
 
     def latest(self, seconds: float) -> Samples:
         """Return the samples of the last `seconds` before the newest one, it included."""
+        return self.since(-math.inf, seconds)
+
+    def since(self, time_s: float, seconds: float = math.inf) -> Samples:
+        """Return the samples after `time_s`, of the last `seconds` before the newest one.
+
+        A reader that names the time of the last sample it got gets each one once. A time after the
+        newest sample is from before time began anew: then there is no such bound.
+        """
         with self._lock:
-            first = max(self._oldest(), self._newest + 1 - round(seconds * self._rate_hz))
-            places = np.arange(max(0, first), self._newest + 1)
+            first = self._newest + 1 - round(min(seconds * self._rate_hz, self._rows))
+            if -math.inf < time_s < math.inf:
+                seen = math.floor(time_s * self._rate_hz + 0.5)
+                first = max(first, seen + 1 if seen <= self._newest else 0)
+            places = np.arange(max(first, self._oldest()), self._newest + 1)
             places = places[self._tick[places % self._rows] >= 0]
             rows = places % self._rows
             muscles = len(self.muscles)

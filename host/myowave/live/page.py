@@ -487,15 +487,12 @@ class Page:
 
     def _follow(self) -> Activity:
         """Have the activation take the samples since the last call."""
-        history = self._monitor.history
-        newest_s = history.newest_s
         # A tab that begins looks back far enough to know the state, not over all there is.
-        samples = history.latest(min(newest_s - self._followed_s, self._window.value))
-        new = samples.time_s > self._followed_s
-        activity = self._activation.update(samples.envelope[new], samples.time_s[new])
-        if new.any():
-            self._followed_s = newest_s
-            self._plots.follow(activity, newest_s)
+        samples = self._monitor.history.since(self._followed_s, self._window.value)
+        activity = self._activation.update(samples.envelope, samples.time_s)
+        if len(samples.time_s):
+            self._followed_s = float(samples.time_s[-1])
+            self._plots.follow(activity, self._followed_s)
         return activity
 
     def _show_words(self, status: Status, now: float) -> None:

@@ -20,6 +20,7 @@ value that is not known. A value or muscle name with blanks is quoted as a shell
     recording_s     for how long
 """
 
+import math
 import os
 import shlex
 import sys
@@ -79,7 +80,7 @@ class Lines:
     def __init__(self, history: History, settings: MonitorSettings) -> None:
         self._history = history
         self._activation = Activation(settings.threshold_on, settings.threshold_off)
-        self._seen_s: float | None = None
+        self._seen_s = -math.inf  # newest sample that a line was about
 
     def next(self, status: Status) -> str:
         """Return the line of now, without its end."""
@@ -105,10 +106,10 @@ class Lines:
         )
 
     def _muscles(self) -> dict[str, object]:
-        newest_s = self._history.newest_s
-        seen_s = newest_s - PERIOD_S if self._seen_s is None else self._seen_s
-        self._seen_s = newest_s
-        samples = self._history.latest(max(0.0, newest_s - seen_s))
+        first = math.isinf(self._seen_s)
+        samples = self._history.since(self._seen_s, PERIOD_S if first else math.inf)
+        if len(samples.time_s):
+            self._seen_s = float(samples.time_s[-1])
         known = ~samples.warm_up
         envelope = samples.envelope[known]
         activity = self._activation.update(envelope, samples.time_s[known])

@@ -196,7 +196,7 @@ class MonitorApp(App[None]):
         self._window_s = settings.window_s
         self._paused_s: float | None = None  # right edge of what is shown
         self._activation = Activation(settings.threshold_on, settings.threshold_off)
-        self._followed_s = 0.0
+        self._followed_s = -math.inf  # newest sample the activation has taken
         self._last_recording: RecordingStatus | None = None
         self._markers = 0
         self._drawn: tuple[object, ...] = ()
@@ -395,9 +395,9 @@ class MonitorApp(App[None]):
         self._next_drawing = time.monotonic() + (time.thread_time() - began) / DRAWING_SHARE
 
     def _activity(self) -> Activity:
-        newest_s = self._history.newest_s
-        samples = self._history.latest(min(newest_s - self._followed_s, 10.0))
-        self._followed_s = newest_s
+        samples = self._history.since(self._followed_s, 10.0)
+        if len(samples.time_s):
+            self._followed_s = float(samples.time_s[-1])
         known = ~samples.warm_up
         return self._activation.update(samples.envelope[known], samples.time_s[known])
 
