@@ -151,7 +151,8 @@ def test_a_recording_begun_in_the_middle_is_a_whole_log(live, model, tmp_path):
         session.add(heard)
         with running(session):
             wait_for(lambda: session.status().samples > 700)
-            session.marker("before")
+            assert not session.marker("before")
+            assert not session.note("before")
             before = session.status().samples
             session.start_recording(path)
             assert path.stat().st_size > 0
@@ -159,9 +160,9 @@ def test_a_recording_begun_in_the_middle_is_a_whole_log(live, model, tmp_path):
                 session.start_recording(tmp_path / "second")
             wait_for(lambda: session.status().samples > before + 500 and heard.has_counts())
             moment = time.time()
-            session.marker("curl")
-            session.marker("earlier", moment - 0.25)
-            session.note("sensor slipped")
+            assert session.marker("curl")
+            assert session.marker("earlier", moment - 0.25)
+            assert session.note("sensor slipped")
             status = session.status()
             assert status.recording is not None
             assert (status.recording.path, status.recording.markers) == (path, 2)

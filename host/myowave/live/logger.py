@@ -120,8 +120,7 @@ class Logger:
 
     def marker(self, label: str) -> bool:
         """Mark this moment, from any thread; return whether there is a log yet that holds it."""
-        self._session.marker(label)
-        return self._session.status().recording is not None
+        return self._session.marker(label)
 
     def run(
         self,

@@ -394,22 +394,16 @@ class Page:
 
     def _mark(self, _: object = None) -> None:
         label = self._label.value_input.strip() or "marker"
-        try:
-            self._monitor.session.marker(label)
-        except MyowaveError as error:
-            self._say(str(error), bad=True)
-            return
-        self._say(f"marked: {label}")
+        kept = self._monitor.session.marker(label)
+        self._say(f"marked: {label}" + ("" if kept else " (no recording runs: not kept)"))
 
     def _add_note(self, _: object = None) -> None:
         text = self._note.value_input.strip()
         if not text:
             self._say("a note needs a text", bad=True)
             return
-        try:
-            self._monitor.session.note(text)
-        except MyowaveError as error:
-            self._say(str(error), bad=True)
+        if not self._monitor.session.note(text):
+            self._say("no recording runs: the note is not kept", bad=True)
             return
         self._note.update(value="", value_input="")
         self._say("note added")

@@ -240,13 +240,19 @@ class Session:
             recorder.event("closed", reason="the recording was stopped")
             recorder.close()
 
-    def marker(self, label: str, host_s: float | None = None) -> None:
-        """Mark a moment (Unix time; now unless named), in the recording and to all listeners."""
-        self._tell("marker", host_s, label=label)
+    def marker(self, label: str, host_s: float | None = None) -> bool:
+        """Mark a moment (Unix time; now unless named), in the recording and to all listeners.
 
-    def note(self, text: str) -> None:
-        """Add a remark to the recording and tell all listeners."""
-        self._tell("note", text=text)
+        Returns
+        -------
+        bool
+            Whether there is a recording that holds it.
+        """
+        return self._tell("marker", host_s, label=label)
+
+    def note(self, text: str) -> bool:
+        """Add a remark to the recording and tell all listeners; return as `marker` does."""
+        return self._tell("note", text=text)
 
     def set_raw(self, on: bool) -> None:
         """Have raw IMU counts sent from now on, or not; a recording has them in any case."""
@@ -565,13 +571,14 @@ class Session:
             with contextlib.suppress(RecordingError):
                 recorder.close()
 
-    def _tell(self, event: str, host_s: float | None = None, **details: Any) -> None:
-        """Write an event down and tell the listeners."""
+    def _tell(self, event: str, host_s: float | None = None, **details: Any) -> bool:
+        """Write an event down and tell the listeners; return whether there is a recording."""
         host_s = time.time() if host_s is None else host_s
         with self._lock:
             if self._recorder is not None:
                 self._recorder.event(event, host_s, **details)
             self._notify(event, host_s, **details)
+            return self._recorder is not None
 
     def _notify(self, event: str, host_s: float, **details: Any) -> None:
         for listener in self._listeners:

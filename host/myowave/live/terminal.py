@@ -274,8 +274,7 @@ class MonitorApp(App[None]):
         def take(label: str | None) -> None:
             if label is not None:
                 self._markers += 1
-                self._session.marker(label, now_s)
-                self._say_kept(f"marker: {label}")
+                self._say_kept(f"marker: {label}", self._session.marker(label, now_s))
 
         self.push_screen(Ask("Marker of this moment", default), take)
 
@@ -284,16 +283,15 @@ class MonitorApp(App[None]):
 
         def take(text: str | None) -> None:
             if text is not None:
-                self._session.note(text)
-                self._say_kept(f"note: {text}")
+                self._say_kept(f"note: {text}", self._session.note(text))
 
         self.push_screen(Ask("Note"), take)
 
-    def _say_kept(self, what: str) -> None:
-        if self._session.status().recording is None:
-            self.notify(f"{what} (no recording runs: not kept)", severity="warning", markup=False)
-        else:
+    def _say_kept(self, what: str, kept: bool) -> None:
+        if kept:
             self.notify(what, markup=False)
+        else:
+            self.notify(f"{what} (no recording runs: not kept)", severity="warning", markup=False)
 
     def action_restart(self) -> None:
         """Start a board that has stopped."""
