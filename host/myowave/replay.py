@@ -142,7 +142,8 @@ def _items(path: Path, period_us: int) -> Iterator[_Item]:
 
 
 def _cut(text: str) -> str:
-    return text.encode()[:_TEXT_BYTES].decode(errors="ignore")
+    # JSON may hold half a letter, which is no UTF-8.
+    return text.encode(errors="replace")[:_TEXT_BYTES].decode(errors="ignore")
 
 
 class ReplayedBoard:
