@@ -33,6 +33,7 @@ from myowave.offset_search import (
     match_taps,
     whitened,
 )
+from myowave.readers.source import MAX_ROWS, sha256
 from myowave.recording import RATE_HZ, Recording
 from myowave.resample import sample_at
 
@@ -94,7 +95,7 @@ class LogTrack:
         How much later than the muscle the network was taught to show it, by the model's card; None
         where the log holds none.
     run, runs : int
-        Which run of how many.
+        Which run of how many, from 1.
     board : dict of str to str
         Board, IMU and calibration, for provenance.
     """
@@ -105,7 +106,7 @@ class LogTrack:
     filled: NDArray[np.bool_]
     start_unix_s: float = 0.0
     envelope_delay_s: float | None = None
-    run: int = 0
+    run: int = 1
     runs: int = 1
     board: dict[str, str] = field(default_factory=dict)
 
@@ -116,12 +117,13 @@ class LogTrack:
 
 
 def log_track(log: LogData, run: int | None = None) -> LogTrack:
-    """Return one run of a log, the longest unless named.
+    """Return one run of a log, counted from 1; the one with most samples unless named.
 
     Raises
     ------
     RecordingError
-        If the log holds no samples, no such run, or another rate than 1 kHz.
+        If the log holds no samples, no such run, or another rate than 1 kHz, or hours of the
+        run's samples are missing.
     """
     if log.identity is None or log.n_samples == 0:
         raise RecordingError("log without samples: nothing to line up")
@@ -129,12 +131,18 @@ def log_track(log: LogData, run: int | None = None) -> LogTrack:
         raise RecordingError(f"log at {log.identity.rate_hz} Hz, expected {RATE_HZ} Hz")
     numbers, sizes = np.unique(log.run, return_counts=True)
     if run is None:
-        run = int(numbers[np.argmax(sizes)])
-    elif run not in numbers:
-        raise RecordingError(f"log without run {run}, it holds 0 to {numbers[-1]}")
-    rows = log.run == run
+        run = int(np.argmax(sizes)) + 1
+    elif not 1 <= run <= len(numbers):
+        raise RecordingError(f"no run {run}, the log holds {len(numbers)}")
+    rows = log.run == numbers[run - 1]
     tick = log.tick[rows] - log.tick[rows][0]
     n = int(tick[-1]) + 1
+    # Every tick takes memory, whether it has a sample or not.
+    if n - len(tick) > MAX_ROWS:
+        raise RecordingError(
+            f"run {run} of the log lacks {(n - len(tick)) / RATE_HZ / 3600:.1f} h of its samples, "
+            f"expected at most {MAX_ROWS / RATE_HZ / 3600:.1f} h"
+        )
     filled = np.ones(n, dtype=np.bool_)
     has_counts = log.has_counts[rows]
     # A run in which raw counts were switched on late has none at its begin, as in a gap.
@@ -202,7 +210,7 @@ class Alignment:
     overlap_s : float
         Length both have in common.
     run, runs : int
-        Which run of how many the log holds.
+        Which run, from 1, of how many the log holds.
     start_unix_s : float
         When the recording began, by the clock of the computer that logged.
     evidence : dict
@@ -459,8 +467,6 @@ def aligned_recording(
     RecordingError
         If the log holds no raw counts, or the recording no sEMG.
     """
-    from myowave.readers.source import sha256
-
     if track.imu is None:
         raise RecordingError(
             f"{log_file}: no raw IMU counts to write beside the sEMG; log with --raw"

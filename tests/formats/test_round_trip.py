@@ -170,6 +170,7 @@ def test_runs_lie_as_far_apart_as_they_were(model: Path, tmp_path: Path) -> None
     alone = table_of_log(log, path, run=2)
     assert np.array_equal(counts_of(alone), truth[100:])
     assert alone.channels[0].present is None
+    assert [one["run"] for one in alone.facts["clock"]] == [2]
     with pytest.raises(RecordingError, match="no run 3, the log holds 2"):
         load_table(path, run=3)
     # Continued a month later: the time between would be nearly all of the file.
@@ -325,3 +326,13 @@ def test_what_is_neither_log_nor_recording_is_refused(tmp_path: Path, model: Pat
     (tmp_path / "c.mwlog").write_bytes(whole[:14])
     with pytest.raises(RecordingError, match="holds no samples"):
         load_table(tmp_path / "c.mwlog")
+
+
+def test_muscles_of_a_board_get_a_column_each(log: Path) -> None:
+    data = read_log(log)
+    assert data.identity is not None
+    named = replace(data.identity, muscles=("arm", "arm 3", "arm"))
+    table = table_of_log(
+        replace(data, identity=named, predictions=np.repeat(data.predictions, 3, axis=1)), log
+    )
+    assert [one.muscle for one in table.of("envelope")] == ["arm", "arm 3", "arm 3 3"]

@@ -408,7 +408,7 @@ def test_bad_arguments_are_one_line(folder, capsys, tmp_path):
         ((log, log), "raw.mwlog"),
         ((log, tmp_path / "absent.parquet"), "absent.parquet"),
         ((log, other, "--by", "magic"), "expected movement, taps, envelope"),
-        ((log, other, "--run", 3), "without run 3"),
+        ((log, other, "--run", 3), "no run 3, the log holds 1"),
         ((log, other, "-o", other), "is the source"),
         ((log, other, "-o", tmp_path / "notes.txt"), "not a MyoWave recording"),
     ):
@@ -425,11 +425,19 @@ def test_the_longest_run_is_taken_or_the_one_named(folder, movement, tmp_path):
     log = read_log(path)
     other = load(folder / "other.parquet")
     found = find_alignment(log_track(log), other)
-    assert (found.run, found.runs) == (0, 2)
-    second = find_alignment(log_track(log, 1), other)
-    assert second.run == 1
+    assert (found.run, found.runs) == (1, 2)
+    second = find_alignment(log_track(log, 2), other)
+    assert second.run == 2
     assert second.offset_s == pytest.approx(found.offset_s, abs=0.005)
     assert second.overlap_s == pytest.approx(11.0, abs=0.1)
+
+
+def test_a_run_no_memory_could_hold_is_refused(folder):
+    log = read_log(folder / "raw.mwlog")
+    tick = log.tick.copy()
+    tick[-1] += 1 << 32
+    with pytest.raises(RecordingError, match=r"run 1 of the log lacks 1193\.\d h of its samples"):
+        log_track(replace(log, tick=tick))
 
 
 def without(log: LogData, lost: list[tuple[int, int]]) -> LogData:

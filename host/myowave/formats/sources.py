@@ -20,11 +20,8 @@ from myowave.formats.table import (
 )
 from myowave.imu import IMU_CHANNELS
 from myowave.log import MAGIC, LogData, read_log
-from myowave.readers.source import MAX_VALUES, sha256
+from myowave.readers.source import MAX_ROWS, sha256
 from myowave.recording import RATE_HZ, Recording, is_recording_file, load
-
-# Beyond what one recording may hold: the time between two runs would be most of the file.
-_MAX_ROWS = MAX_VALUES // 7
 
 
 def load_table(
@@ -160,7 +157,7 @@ def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
         "raw_counts": bool(has_counts.any()),
         "clock": [
             {
-                "run": number + 1,
+                "run": runs.index(number) + 1,
                 "start_s": begin / RATE_HZ,
                 "host_start": iso_utc(axis.host_s[number]),
                 **fits[number].to_json(),
@@ -187,7 +184,9 @@ def _distinct(muscles: Iterable[str]) -> list[str]:
     names: list[str] = []
     for number, muscle in enumerate(muscles, 1):
         name = muscle.strip() or "muscle"
-        names.append(f"{name} {number}" if name in names else name)
+        while name in names:
+            name = f"{name} {number}"
+        names.append(name)
     return names
 
 
@@ -245,11 +244,11 @@ class _Axis:
             self.begins.append(begin)
             self.row_of[rows] = begin + ticks - ticks[0]
             self.n_rows = begin + int(ticks[-1] - ticks[0]) + 1
-            if self.n_rows > _MAX_ROWS:
+            if self.n_rows > MAX_ROWS:
                 remedy = "; export one run with --run N" if len(runs) > 1 else ""
                 raise RecordingError(
                     f"{path}: the log spans {self.n_rows / RATE_HZ / 3600:.1f} h in {len(runs)} "
-                    f"runs, expected at most {_MAX_ROWS / RATE_HZ / 3600:.1f} h in one file{remedy}"
+                    f"runs, expected at most {MAX_ROWS / RATE_HZ / 3600:.1f} h in one file{remedy}"
                 )
 
     @property

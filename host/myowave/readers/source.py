@@ -14,6 +14,8 @@ from myowave.imu import DEG_RAD, G_M_S2
 
 MAX_VALUES = 64_000_000
 """Most numbers kept of one source file (512 MB): over an hour of a Trigno file of 7 columns."""
+MAX_ROWS = MAX_VALUES // 7
+"""Most samples a channel may have of 7 such, gaps included: 2.5 hours at 1 kHz."""
 
 _UNITS: dict[str, dict[str, float]] = {
     "acc": {"g": G_M_S2, "mg": 1e-3 * G_M_S2, "m/s^2": 1.0, "m/s²": 1.0, "m/s2": 1.0},

@@ -49,7 +49,11 @@ def align_command(
     ] = None,
     run: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Start of the board, from 0; the longest if not given."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="The Nth run of the log (start of the board); the longest if not given.",
+        ),
     ] = None,
     muscle: MuscleNames = None,
     imu_sensor: ImuSensor = None,
