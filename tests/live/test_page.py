@@ -662,26 +662,41 @@ def test_an_open_address_needs_a_good_token(tmp_path, token):
         )
 
 
-def test_a_port_that_is_taken_is_one_sentence(curls, tmp_path):
+def test_told_to_end_before_the_board_has_answered_it_opens_no_page(tmp_path):
+    stop = threading.Event()
+    stop.set()
+    urls: list[str] = []
+    session, settings = Session(str(tmp_path / "none")), MonitorSettings()
+    serve(session, History(), stop=stop, settings=settings, on_url=urls.append)
+    assert urls == []
+
+
+def refusal(folder: Path, **options: Any) -> str:
+    """Return why no page can be served so."""
     refusals: list[ConfigError] = []
 
-    def second() -> None:
-        with pytest.raises(ConfigError) as refusal:
-            serve(
-                Session(str(tmp_path / "none")),
-                History(),
-                stop=threading.Event(),
-                settings=MonitorSettings(),
-                port=curls.port,
-            )
-        refusals.append(refusal.value)
+    def try_it() -> None:
+        session, settings = Session(str(folder / "none")), MonitorSettings()
+        with pytest.raises(ConfigError) as caught:
+            serve(session, History(), stop=threading.Event(), settings=settings, **options)
+        refusals.append(caught.value)
 
     # A thread of its own: Playwright runs an event loop in this one.
-    thread = threading.Thread(target=second)
+    thread = threading.Thread(target=try_it)
     thread.start()
     thread.join(30)
-    assert "--http-port" in str(refusals[0])
     assert "\n" not in str(refusals[0])
+    return str(refusals[0])
+
+
+def test_a_port_that_is_taken_is_one_sentence(curls, tmp_path):
+    assert "--http-port" in refusal(tmp_path, port=curls.port)
+
+
+@pytest.mark.parametrize("address", ["monitor..local", 64 * "x"])
+def test_an_address_that_is_no_name_is_one_sentence(tmp_path, address):
+    said = refusal(tmp_path, address=address, token=TOKEN)
+    assert said == f"address '{address}' cannot be the name of a computer"
 
 
 @pytest.mark.parametrize(

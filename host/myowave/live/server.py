@@ -51,7 +51,7 @@ def serve(
     history : History
         Listens to the session.
     stop : threading.Event
-        Ends the server, within a tenth of a second.
+        Ends the server, within a tenth of a second; none is begun when it is set already.
     settings : MonitorSettings
         How each tab opens.
     address, port : str, int
@@ -68,7 +68,7 @@ def serve(
     Raises
     ------
     ConfigError
-        If others could reach the address and there is no token, or the port is taken.
+        If others could reach the address and there is no token, or it cannot be listened on.
     ToolError
         If Bokeh is not installed.
     """
@@ -89,6 +89,9 @@ def serve(
         )
     if not _TOKEN.fullmatch(token):
         raise ConfigError("the token holds characters other than letters, digits, '-' and '_'")
+    if stop.is_set():
+        # Before the board had answered: no page is shown that would be gone at once.
+        return
     monitor = Monitor(session, history, settings, recorded_emg)
     session.add(monitor.markers)
 

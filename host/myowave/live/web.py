@@ -38,7 +38,7 @@ async def run_server(
     Raises
     ------
     ConfigError
-        If the port cannot be listened on.
+        If the address or port cannot be listened on.
     """
     # A tab that is closed while a message is under way, a request refused: no news for a person.
     for name in ("bokeh", "tornado.access", "tornado.general"):
@@ -47,6 +47,8 @@ async def run_server(
         sockets = bind_sockets(port, address)
     except OSError as error:
         raise ConfigError(_why_not(error, address, port)) from error
+    except UnicodeError as error:
+        raise ConfigError(f"address '{address}' cannot be the name of a computer") from error
     port = sockets[0].getsockname()[1]
     application = BokehTornado(
         {"/": Application(FunctionHandler(monitor.open_tab))},
