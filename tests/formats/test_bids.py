@@ -247,6 +247,7 @@ def test_a_dataset_of_another_program(tmp_path: Path) -> None:
         ("motion.tsv", "", "empty file"),
         ("motion.tsv", "1\t2\t3\t4\t5\tsix\n", "row 1, column 6 'gyro_z': 'six' is not a number"),
         ("events.tsv", "onset\tduration\nsoon\t0\n", "onset 'soon', duration '0', expected second"),
+        ("events.tsv", "onset\tduration\n1\tinf\n", "onset '1', duration 'inf', expected second"),
     ],
 )
 def test_faults_of_a_dataset_in_one_line(

@@ -1,11 +1,14 @@
 """Files cut off, changed or made up: one line, whatever the format, and no wrong sample from one
 that says of itself it is whole."""
 
+import json
+import re
 import warnings
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from myowave.errors import RecordingError
@@ -153,6 +156,28 @@ def test_more_values_than_a_recording_may_have(
     path.write_bytes(whole[suffix])
     with pytest.raises(RecordingError, match="the most one recording may have"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"annotations": [[10**400, 0, "a"]]},
+        {"annotations": [[float("inf"), 0, "a"]]},
+        {"annotations": [[1, 0]]},
+        {"start": "0001-01-01T00:00:00+23:00"},
+    ],
+)
+def test_a_header_with_numbers_that_are_no_times(
+    log: Path, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    path = tmp_path / "a.parquet"
+    write(load_table(log), path)
+    table = pq.read_table(path)
+    header = json.loads(table.schema.metadata[b"myowave.export"]) | changed
+    text = json.dumps(header).replace("Infinity", "1e999")
+    pq.write_table(table.replace_schema_metadata({"myowave.export": text}), path)
+    with pytest.raises(RecordingError, match=rf"^{re.escape(str(path))}: damaged export"):
+        read(path, imu_only=True)
 
 
 def test_an_edited_export_says_so(log: Path, tmp_path: Path) -> None:

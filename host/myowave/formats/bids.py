@@ -11,6 +11,7 @@ left out, for a person to fill in.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -687,6 +688,8 @@ def _events_of(path: Path) -> tuple[Annotation, ...]:
             try:
                 onset_s = float(row["onset"])
                 duration_s = 0.0 if row["duration"] == "n/a" else float(row["duration"])
+                if not (math.isfinite(onset_s) and math.isfinite(duration_s)):
+                    raise ValueError("no time")
             except ValueError:
                 raise RecordingError(
                     f"{events}: onset '{row['onset'][:20]}', duration '{row['duration'][:20]}', "

@@ -1,6 +1,7 @@
 """Export tables as Parquet: one column a channel, everything else as metadata of the schema."""
 
 import json
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -124,9 +125,12 @@ def read(path: Path) -> Table:
 def annotations_of(path: Path, header: dict[str, Any]) -> tuple[Annotation, ...]:
     """Return the annotations a header holds as [onset, duration, words]."""
     try:
-        return tuple(
+        found = tuple(
             Annotation.from_words(float(onset), float(duration), str(words))
             for onset, duration, words in header["annotations"]
         )
-    except (KeyError, TypeError, ValueError):
+        if not all(math.isfinite(one.onset_s) and math.isfinite(one.duration_s) for one in found):
+            raise ValueError("no time")
+        return found
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise RecordingError(f"{path}: damaged export, its annotations cannot be read") from None

@@ -259,7 +259,7 @@ def kind_of(name: str) -> ChannelKind | None:
 def iso_utc(unix_s: float) -> str:
     """Return a Unix time as ISO 8601 in UTC, such as 2026-11-22T20:06:44.500000Z."""
     if not 0.0 <= unix_s <= _LATEST_S:
-        raise RecordingError(f"time {unix_s:g} s since 1970, expected one of this century")
+        raise RecordingError(f"time {unix_s:g} s since 1970, expected one before the year 10000")
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
@@ -351,6 +351,8 @@ def table_of_header(
         steps = {str(one["name"]): one for one in header["channels"]}
         facts = dict(header["facts"])
         start_s = from_iso_utc(str(header["start"]))
+        if start_s is not None and not 0.0 <= start_s <= _LATEST_S:
+            raise ValueError("no time of a recording")
         restored = tuple(_restored(one, steps[one.name]) for one in channels)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise RecordingError(
@@ -374,6 +376,8 @@ def _restored(channel: Channel, step: dict[str, Any]) -> Channel:
         lsb, zero = float(step.get("lsb", 1.0)), int(step.get("zero", 0))
         return replace(channel, lsb=lsb, zero=zero)
     lsb, zero = float(step["lsb"]), int(step["zero"])
+    if lsb == 0.0:
+        raise ValueError("no step")
     present = np.isfinite(channel.samples)
     numbers = np.rint(np.where(present, channel.samples, 0.0) / lsb) + zero
     if not np.all((numbers >= -32768) & (numbers <= 32767)):
