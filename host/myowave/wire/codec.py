@@ -30,7 +30,7 @@ from myowave.wire.definition import (
 _HEADER = struct.Struct("<BH")
 _CRC = struct.Struct("<I")
 SEQUENCE_RANGE = 1 << 16
-_U64_MAX = (1 << 63) - 1
+_LARGEST_TIME = (1 << 63) - 1
 
 
 class FrameError(ValueError):
@@ -151,7 +151,7 @@ def decode_payload(spec: FrameSpec, payload: bytes) -> dict[str, Any]:
     values = dict(zip((f.name for f in spec.head), head.unpack_from(payload), strict=True))
     for field in spec.head:
         # 292 000 years in microseconds: what is beyond does not fit the integers of an array.
-        if field.type == "u64" and values[field.name] > _U64_MAX:
+        if field.type == "u64" and values[field.name] > _LARGEST_TIME:
             raise FrameError(f"{spec.name}.{field.name}: {values[field.name]}, expected 63 bits")
     at = head.size
 
