@@ -1,8 +1,13 @@
 """Who is on each port."""
 
+import contextlib
+import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -13,6 +18,7 @@ from myowave.pty_port import Pty
 from myowave.upload.find import Port
 from myowave.upload.survey import survey, udev_rules
 from myowave.upload.table import uploads
+from myowave.wire import DEFINITION, encode_frame
 
 
 @pytest.fixture
@@ -45,6 +51,35 @@ def test_a_board_that_streams_to_nobody_still_answers(answering):
 def test_a_silent_port_is_not_waited_for(silent_port):
     report = survey(port(silent_port, "0403:6001"), 0.1)
     assert (report.state, report.known_as, report.identity) == ("silent", "", None)
+
+
+def test_an_identity_no_board_has_is_no_answer():
+    identity: dict[str, Any] = dict.fromkeys(
+        (field.name for field in DEFINITION.frames["identity"].fields), 0
+    )
+    identity |= {
+        "protocol_version": DEFINITION.limits["version"],
+        "model_sha256": bytes(32),
+        "imu": "",
+        "board": "",
+        "muscles": [],
+    }
+    with Pty() as pty:
+        pty.release()
+
+        def answer() -> None:
+            while True:
+                with contextlib.suppress(OSError):  # while nobody has the port open
+                    os.read(pty.controller, 100)
+                    os.write(pty.controller, encode_frame("identity", 0, **identity))
+                    return
+                time.sleep(0.01)
+
+        board = threading.Thread(target=answer, daemon=True)
+        board.start()
+        report = survey(port(pty.port))
+        board.join(5.0)
+    assert (report.state, report.identity) == ("silent", None)
 
 
 def test_a_port_in_use_is_not_opened(silent_port):

@@ -1,5 +1,6 @@
 """Who is on each serial port: asked one by one, and never where another program listens."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -12,6 +13,7 @@ from myowave.errors import LinkError
 from myowave.link import Device, Identity
 from myowave.upload.find import Port
 from myowave.upload.table import board_of_usb_id, uploads
+from myowave.wire import FrameError
 
 # A board answers within milliseconds; what is silent for this long is something else.
 ASK_TIMEOUT_S = 0.5
@@ -102,7 +104,8 @@ def _ask(device: Device, timeout_s: float) -> Identity | None:
     while (left := deadline - time.monotonic()) > 0:
         for frame in device.frames(left):
             if frame.name == "identity":
-                return Identity.from_frame(frame)
+                with contextlib.suppress(FrameError):
+                    return Identity.from_frame(frame)
     return None
 
 
