@@ -358,6 +358,14 @@ def test_keyboard_leaves_what_is_written_alone(chromium, curls):
         page.until(f"{note}.value_input === 'record l c t'")
         page.press("Escape", "l")
         page.until("Bokeh.documents[0].get_model_by_name('lock').active")
+        # A key that is held down counts once, unless it scrolls or zooms.
+        used = page.js("myowave.used")
+        for key, times in (("l", 1), ("-", 3)):
+            for _ in range(3):
+                page.page.keyboard.down(key)
+            page.page.keyboard.up(key)
+            used += times
+            assert page.js("myowave.used") == used
         # Every shortcut is listed.
         listed = {key.lower() for key in page.page.locator("kbd").all_inner_texts()}
         keys = set(page.js("[...Object.keys(myowave.commands), ...Object.keys(myowave.fields)]"))

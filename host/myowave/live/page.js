@@ -47,6 +47,8 @@ const myowave = {
     "-": "narrower", l: "lock", c: "raw", r: "record", m: "mark",
   },
   fields: {b: "label", n: "note"},
+  // A key that is held down scrolls and zooms on; it neither marks nor records again.
+  repeated: new Set(["back", "forward", "wider", "narrower"]),
 
   onKey(event) {
     // The target as seen from inside the widgets: outside it is their host.
@@ -65,7 +67,9 @@ const myowave = {
     }
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (key in this.commands) {
-      this.tab.command = `${this.commands[key]} ${++this.used}`;
+      if (!event.repeat || this.repeated.has(this.commands[key])) {
+        this.tab.command = `${this.commands[key]} ${++this.used}`;
+      }
     } else if (key in this.fields) {
       const field = this.tab.document.get_model_by_name(this.fields[key]);
       Bokeh.index.find_one(field).input_el.focus();
