@@ -275,7 +275,9 @@ def test_who_asks_since_the_last_sample_gets_each_one_once(seed):
     history = History(2.0)
     history.begin(identity())
     rng = np.random.default_rng(seed)
-    seen_s, tick, got, sent = -np.inf, 0, [], []
+    seen_s, tick = -np.inf, 0
+    got: list[int] = []
+    sent: list[int] = []
     for _ in range(200):
         for _ in range(rng.integers(0, 4)):
             tick += int(rng.choice([0, 0, 0, 7]))
