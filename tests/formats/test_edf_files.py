@@ -1,5 +1,6 @@
 """EDF and BDF files of other systems: taken where labels and units say enough, else refused."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 
 from myowave.errors import RecordingError
 from myowave.formats import edf
-from myowave.formats.sources import load_table
+from myowave.formats.sources import load_table, table_of_recording
 from myowave.readers import read
+from myowave.recording import Recording
 
 pyedflib = pytest.importorskip("pyedflib", reason="writes the files, independent of edfio")
 
@@ -154,3 +156,14 @@ def test_an_export_somebody_has_changed_says_so(recording_file: Path, tmp_path: 
     path.write_bytes(whole.replace(b"EDF Annotations", b"EDF Annotation ", 1))
     with pytest.raises(RecordingError, match="its annotation 'MyoWave' is missing"):
         read(path)
+
+
+@pytest.mark.parametrize("suffix", [".edf", ".bdf"])
+def test_values_no_header_can_say_are_refused(
+    recording: Recording, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    table = table_of_recording(replace(recording, emg=recording.emg * 1e9))
+    with pytest.raises(RecordingError, match=r"biceps .* reaches beyond 9999999 mV"):
+        edf.write(table, path, bdf=suffix == ".bdf")
+    assert not path.exists()

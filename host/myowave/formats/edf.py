@@ -48,6 +48,8 @@ _BDF_MAGIC = b"\xffBIOSEMI"
 _HEAD_BYTES = 256
 _MONTHS = "JANFEBMARAPRMAYJUNJULAUGSEPOCTNOVDEC"
 _LABELS = {"acc": "ACC", "gyro": "GYRO", "emg": "EMG", "envelope": "ENV"}
+# Eight characters hold the ends of a range, the lower with its sign.
+_LARGEST = 9_999_999
 # EDF headers have two digits for the year: 1985 to 2084.
 _FIRST, _LAST = date(1985, 1, 1), date(2084, 12, 31)
 
@@ -57,10 +59,18 @@ def write(table: Table, path: Path, *, bdf: bool = False) -> None:
 
     Raises
     ------
+    RecordingError
+        If a value is larger than a header can say.
     ConfigError
         If edfio is not installed or the file cannot be written.
     """
     edfio = require_library()
+    for channel in table.channels:
+        if not channel.is_integer and np.abs(channel.filled()).max() > _LARGEST:
+            raise RecordingError(
+                f"{path}: {channel.name} reaches beyond {_LARGEST} {channel.unit}, more than "
+                "a header of EDF+ or BDF+ can say; export as .parquet"
+            )
     signal_type = edfio.BdfSignal if bdf else edfio.EdfSignal
     seconds = -(-table.n_samples // RATE_HZ)
     labels = unique_labels(table)
