@@ -483,7 +483,8 @@ class Page:
         """Have the activation take the samples since the last call."""
         # A tab that begins looks back far enough to know the state, not over all there is.
         samples = self._monitor.history.since(self._followed_s, self._window.value)
-        activity = self._activation.update(samples.envelope, samples.time_s)
+        known = ~samples.warm_up
+        activity = self._activation.update(samples.envelope[known], samples.time_s[known])
         if len(samples.time_s):
             self._followed_s = float(samples.time_s[-1])
             self._plots.follow(activity, self._followed_s)
