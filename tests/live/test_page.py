@@ -511,6 +511,21 @@ def test_unplugged_says_so_and_resumes(chromium, board, counts, tmp_path):
         assert running.session.status().lost_frames == 0
 
 
+def test_a_board_that_has_played_all_is_started_again(chromium, counts, tmp_path):
+    link = tmp_path / "board"
+    with (
+        VirtualBoard(counts[:3000], BICEPS_IMU, BICEPS, "native", link),
+        monitor(link) as running,
+        tab(chromium, running.url) as page,
+    ):
+        page.until_says("banner", "sends no more")
+        played = running.history.total
+        page.press("s")
+        page.until_says("identity", "Live")
+        wait_for(lambda: running.history.total > played + 1000)
+        page.until_says("banner", "sends no more")
+
+
 def test_another_model_that_comes_back_is_shown(chromium, board, tmp_path):
     link = tmp_path / "board"
     other = write_model(tmp_path / "other", "S")

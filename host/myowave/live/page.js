@@ -45,6 +45,7 @@ const myowave = {
   commands: {
     " ": "pause", ArrowLeft: "back", ArrowRight: "forward", Escape: "live", "+": "wider",
     "-": "narrower", l: "lock", c: "raw", r: "record", m: "mark",
+    s: "restart",
   },
   fields: {b: "label", n: "note"},
   // A key that is held down scrolls and zooms on; it neither marks nor records again.

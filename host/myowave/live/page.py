@@ -341,6 +341,8 @@ class Page:
             self._go_live()
         elif name == "mark":
             self._mark()
+        elif name == "restart":
+            self._monitor.session.restart()
 
     def _set_pause(self, paused: bool) -> None:
         self._end_s = self._monitor.history.newest_s if paused else None

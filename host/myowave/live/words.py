@@ -111,7 +111,8 @@ def banner(status: Status) -> str:
     elif status.state == "waiting":
         said.append(f'<p class="bad"><b>The board is unplugged.</b>{note} {kept}</p>')
     elif status.state == "ended":
-        said.append(f'<p class="info"><b>The board sends no more.</b>{note}</p>')
+        again = "S starts it again: its ticks count from 0."
+        said.append(f'<p class="info"><b>The board sends no more.</b>{note} {again}</p>')
     if status.identity is not None and status.previous_sha256:
         said.append(
             '<p class="warning"><b>Another model came back:</b> '
