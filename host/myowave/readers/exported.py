@@ -7,7 +7,7 @@ from typing import Any
 
 from myowave.errors import RecordingError
 from myowave.formats.table import Channel, Table, carried
-from myowave.imu import IMU_CHANNELS
+from myowave.readers.imu_choice import choose_imu
 from myowave.readers.source import Kind, ReadOptions, Signal, Source
 
 _KIND_OF_NAME: dict[str, Kind] = {"acc": "acc", "gyro": "gyro"}
@@ -65,36 +65,14 @@ def _choose_imu(path: Path, table: Table, options: ReadOptions) -> list[Channel]
                 f"{channel.name} of sensor '{channel.sensor}', expected one"
             )
         axes[channel.name] = channel
-    if options.imu_sensor is not None:
-        asked = options.imu_sensor.strip().lower()
-        sensors = {name: axes for name, axes in sensors.items() if name.lower() == asked}
-        if not sensors:
-            raise RecordingError(
-                f"{path}: no IMU sensor '{options.imu_sensor}', channels are {_listed(table)}"
-            )
-    acc = list(IMU_CHANNELS[:3])
-    full = {name: axes for name, axes in sensors.items() if all(c in axes for c in IMU_CHANNELS)}
-    half = {name: axes for name, axes in sensors.items() if all(c in axes for c in acc)}
-    names = list(IMU_CHANNELS)
-    if not full and options.allow_missing_gyro:
-        full, names = half, acc
-    if not full:
-        present = {name for axes in sensors.values() for name in axes}
-        missing = [name for name in IMU_CHANNELS if name not in present]
-        remedy = "; allow it with --allow-missing-gyro" if half else ""
-        if not present and table.of("envelope"):
-            remedy = "; it holds predictions alone, log with --raw"
-        raise RecordingError(
-            f"{path}: missing channel {', '.join(missing) or 'acc and gyro of one sensor'}, "
-            f"channels are {_listed(table)}{remedy}"
-        )
-    if len(full) > 1:
-        raise RecordingError(
-            f"{path}: {len(full)} sensors with an IMU, choose one with --imu-sensor: "
-            + ", ".join(f"'{name}'" for name in full)
-        )
-    (axes,) = full.values()
-    return [axes[name] for name in names]
+    alone = bool(table.of("envelope")) and not sensors
+    return choose_imu(
+        path,
+        sensors,
+        options,
+        held=f"channels are {_listed(table)}",
+        remedy="; it holds predictions alone, log with --raw" if alone else "",
+    )
 
 
 def _signal(channel: Channel) -> Signal:

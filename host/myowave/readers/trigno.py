@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from myowave.errors import RecordingError
 from myowave.readers.dates import parse_day
+from myowave.readers.imu_choice import choose_imu
 from myowave.readers.source import Kind, ReadOptions, Signal, Source
 from myowave.readers.table import TableLayout, read_columns, split_cells
 from myowave.resample import exact_rate
@@ -28,7 +29,6 @@ NAME = "trigno-discover"
 _TITLE = re.compile(r"^(?P<kind>ACC|GYRO|EMG)\s*(?P<axis>[XYZ]|\d*)\s*\((?P<unit>[^()]*)\)$", re.I)
 _TIME_TITLE = re.compile(r"Time Series\s*\(s\)", re.I)
 _HEADER_SEARCH_ROWS = 16
-_AXES = "XYZ"
 _KINDS: dict[str, Kind] = {"acc": "acc", "gyro": "gyro", "emg": "emg"}
 
 
@@ -250,46 +250,15 @@ def _choose_imu(
     sensors: dict[str, dict[str, _Column]] = {}
     for column in columns:
         if column.kind in ("acc", "gyro"):
-            sensors.setdefault(column.sensor, {})[f"{column.kind} {column.axis}"] = column
-    if options.imu_sensor is not None:
-        asked = options.imu_sensor.strip().lower()
-        named = {s: c for s, c in sensors.items() if asked in _sensor_names(s)}
-        if len(named) != 1:
-            raise RecordingError(
-                f"{path}: IMU sensor '{options.imu_sensor}' fits {len(named)} sensors, expected "
-                f"one of {_listed(sensors)}"
-            )
-        sensors = named
-    acc = [f"acc {axis}" for axis in _AXES]
-    gyro = [f"gyro {axis}" for axis in _AXES]
-    full = {s: c for s, c in sensors.items() if all(name in c for name in acc + gyro)}
-    half = {s: c for s, c in sensors.items() if all(name in c for name in acc)}
-    candidates, names = (full, acc + gyro)
-    if not full and half and options.allow_missing_gyro:
-        candidates, names = half, acc
-    if not candidates:
-        present = {name for channels in sensors.values() for name in channels}
-        missing = [name.upper() for name in acc + gyro if name not in present]
-        remedy = "; allow it with --allow-missing-gyro" if half else ""
-        others = f", not recognised are {_listed(unknown)}" if unknown else ""
-        raise RecordingError(
-            f"{path}: missing channel {', '.join(missing) or 'ACC and GYRO of one sensor'}, "
-            f"columns are {_listed(column.title for column in columns)}{others}{remedy}"
-        )
-    if len(candidates) > 1:
-        raise RecordingError(
-            f"{path}: {len(candidates)} sensors with an IMU, choose one with --imu-sensor: "
-            f"{_listed(candidates)}"
-        )
-    (channels,) = candidates.values()
-    return [channels[name] for name in names]
-
-
-def _sensor_names(sensor: str) -> set[str]:
-    """Return what a user may call 'wrist (81457)': that, 'wrist' or '81457'."""
-    match = re.fullmatch(r"(.*?)\s*\(([^()]*)\)", sensor)
-    names = {sensor, *(match.groups() if match else ())}
-    return {name.lower() for name in names if name}
+            sensors.setdefault(column.sensor, {})[f"{column.kind}_{column.axis.lower()}"] = column
+    others = f", not recognised are {_listed(unknown)}" if unknown else ""
+    return choose_imu(
+        path,
+        sensors,
+        options,
+        held=f"columns are {_listed(column.title for column in columns)}{others}",
+        spelled=lambda name: name.replace("_", " ").upper(),
+    )
 
 
 def _muscles(emg: list[_Column]) -> tuple[str, ...]:
