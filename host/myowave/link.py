@@ -300,7 +300,7 @@ class Device:
         return sequence
 
     def frames(self, timeout_s: float = 0.0) -> list[Frame]:
-        """Return the frames that have arrived, after waiting up to `timeout_s` for the first bytes.
+        """Return the frames that have arrived, after waiting up to `timeout_s` for the first.
 
         Raises
         ------
@@ -308,7 +308,15 @@ class Device:
             If the line is gone.
         """
         frames, self._waiting = self._waiting, []
-        return frames or self._receive(timeout_s)
+        deadline = time.monotonic() + timeout_s
+        left = timeout_s
+        # What a read takes may be a part of a frame.
+        while not frames:
+            frames = self._receive(left)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+        return frames
 
     def listen(self, listener: Callable[[Frame], None]) -> None:
         """Have `listener` called with every frame from now on, answers to commands included."""

@@ -21,7 +21,7 @@ from myowave.link import Device, open_port
 from myowave.model_card import load_card
 from myowave.pty_port import Pty
 from myowave.virtual import VirtualBoard
-from myowave.wire import DEFINITION, Frame
+from myowave.wire import DEFINITION, Frame, encode_frame
 from tests.firmware.models import IMU, expected, movement
 
 RF = 512
@@ -394,6 +394,20 @@ def test_the_port_has_one_reader(board):
         pytest.raises(LinkError, match=r"another program has the port open; end that one first$"),
     ):
         Device.open(virtual.port)
+
+
+def test_a_frame_in_parts_is_waited_for():
+    """A busy computer may read a part of a frame, which is not yet silence."""
+    frame = encode_frame("pong", 0, token=1, time_us=0)
+    with Pty() as pty, Device.open(pty.port) as device:
+        os.write(pty.controller, frame[:5])
+        rest = threading.Timer(0.1, os.write, (pty.controller, frame[5:]))
+        rest.start()
+        names = [frame.name for frame in device.frames(30.0)]
+        rest.join()
+        assert names == ["pong"]
+        os.write(pty.controller, frame[:5])
+        assert device.frames(0.1) == []
 
 
 def test_a_port_that_is_no_board_is_said_so(tmp_path):
