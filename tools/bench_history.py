@@ -9,53 +9,25 @@ import time
 
 import numpy as np
 
+from made_up_log import BATCH, data_frames, identity_frame
 from myowave.link import Identity
 from myowave.live.history import History
-from myowave.wire import Frame
 
 MUSCLES = 4
-BATCH = 20
 FRAMES = 31_000  # a little over ten minutes: the ring has gone round
 CALLS = 100
-IDENTITY = Identity(
-    firmware="0.1.0",
-    model_sha256="0" * 64,
-    rate_hz=1000,
-    receptive_field=512,
-    output_scale=1 / 255,
-    output_zero_point=-128,
-    acc_lsb_m_s2=0.001,
-    gyro_lsb_rad_s=0.001,
-    running=True,
-    raw=True,
-    imu="",
-    board="",
-    muscles=tuple(f"muscle {i}" for i in range(MUSCLES)),
-    imu_rate_hz=1000.0,
-    self_test={},
-    reset_cause="unknown",
-    calibration=None,
-)
 
 
 def filled(history: History) -> float:
     """Fill a history; return the seconds a frame has taken."""
     rng = np.random.default_rng(0)
-    frames = [
-        Frame(
-            "data",
-            index % 65536,
-            {
-                **{"first_tick": BATCH * index, "time_us": 1000 * BATCH * index, "gap_ticks": 0},
-                **{"flags": 2, "warm_up": 0, "count": BATCH, "outputs": MUSCLES},
-                "predictions": rng.integers(-128, 128, (BATCH, MUSCLES)).astype(np.int8),
-                "counts": rng.integers(-32768, 32768, (BATCH, 6)).astype(np.int16),
-            },
-        )
-        for index in range(FRAMES)
-    ]
+    n = BATCH * FRAMES
+    predictions = rng.integers(-128, 128, (n, MUSCLES)).astype(np.int8)
+    counts = rng.integers(-32768, 32768, (n, 6)).astype(np.int16)
+    frames = list(data_frames(predictions, counts))
     arrivals_s = 0.001 * BATCH * np.arange(1, FRAMES + 1) + rng.exponential(0.005, FRAMES)
-    history.begin(IDENTITY)
+    identity = identity_frame([f"muscle {i}" for i in range(MUSCLES)])
+    history.begin(Identity.from_frame(identity))
     began = time.process_time()
     for frame, host_s in zip(frames, arrivals_s.tolist(), strict=True):
         history.on_frame(frame, host_s)

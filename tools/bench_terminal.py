@@ -18,22 +18,17 @@ import tempfile
 import termios
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 from rich.table import Table
 
+from made_up_log import RATE_HZ, data_frames, identity_frame
 from myowave.cli.output import console, print_table, write_json
-from myowave.compiler.reference import REFERENCES, random_network
-from myowave.link import Device
 from myowave.log import LogWriter
-from myowave.reference_model import IMU, write_network
 from myowave.replay import ReplayedBoard
-from myowave.virtual import VirtualBoard
-from myowave.wire import DEFINITION, Frame, encode_frame
-from myowave.wire.codec import decode_frame
 
 MUSCLES = 4
 LOG_S = 30
@@ -108,37 +103,15 @@ def measure(port: str, option: str, columns: int, rows: int, seconds: float) -> 
 
 def write_lively_log(path: Path) -> None:
     """Write a log of muscles that contract and relax at rates of their own."""
-    network = random_network(replace(REFERENCES["S"], outputs=MUSCLES))
-    model = write_network(path.with_name("model"), network, f"{MUSCLES} muscles")
-    identities: list[Frame] = []
-    at_rest = np.zeros((1000, 6), dtype=np.int16)
-    with (
-        VirtualBoard(at_rest, IMU, model, "native", virtual_clock=True) as board,
-        Device.open(board.port) as device,
-    ):
-        device.listen(identities.append)
-        identity = device.identify()
-    moment = np.arange(LOG_S * identity.rate_hz)[:, None] / identity.rate_hz
-    envelope = np.sin(np.pi * moment * [0.2, 0.3, 0.45, 0.7]) ** 2
-    steps = envelope / identity.output_scale + identity.output_zero_point
+    identity = identity_frame([f"muscle {i}" for i in range(MUSCLES)])
+    time_s = np.arange(LOG_S * RATE_HZ)[:, None] / RATE_HZ
+    envelope = np.sin(np.pi * time_s * [0.2, 0.3, 0.45, 0.7]) ** 2
+    steps = envelope / identity["output_scale"] + identity["output_zero_point"]
     predictions = np.clip(np.rint(steps), -128, 127).astype(np.int8)
-    size = DEFINITION.limits["batch_samples"]
     with LogWriter(path) as writer:
-        writer.frame(identities[-1])
-        for number, begin in enumerate(range(0, len(predictions), size)):
-            frame = encode_frame(
-                "data",
-                number,
-                first_tick=begin,
-                time_us=begin * 1_000_000 // identity.rate_hz,
-                gap_ticks=0,
-                flags=0,
-                warm_up=0,
-                count=size,
-                outputs=MUSCLES,
-                predictions=predictions[begin : begin + size],
-            )
-            writer.frame(decode_frame(frame.strip(b"\0")))
+        writer.frame(identity)
+        for frame in data_frames(predictions):
+            writer.frame(frame)
 
 
 def main() -> None:
