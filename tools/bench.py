@@ -34,6 +34,7 @@ from bench_link import measure as measure_loggers
 from bench_monitor import measure as measure_monitor
 from bench_plot import draw
 from bench_recordings import FOLDER, MODEL_DIR, REPOSITORY, check_speed, live_board, trigno_import
+from bench_unplug import measure as measure_unplug
 from myowave.cli.output import print_table, write_json
 from myowave.cortex import measure
 from myowave.model_card import load_model_dir
@@ -97,6 +98,7 @@ def main() -> int:
         "check": lambda: check_speed(curls if (curls / "quality.csv").is_file() else None),
         "live": live_board,
         "log": lambda: measure_loggers(boards=4, seconds=30.0, model=MODEL_DIR),
+        "unplug": lambda: measure_unplug(times=20, model=MODEL_DIR),
         "monitor": monitor_page,
     }
     parser = argparse.ArgumentParser(
