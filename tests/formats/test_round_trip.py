@@ -18,7 +18,7 @@ from myowave.formats import edf, labels, matlab, parquet, require_replaceable, w
 from myowave.formats.sources import load_table, table_of_log, table_of_recording
 from myowave.formats.table import Annotation, Table
 from myowave.log import read_log
-from myowave.readers import find_sources, read
+from myowave.readers import find_sources, read, read_parts
 from myowave.recording import Recording
 from tests.firmware.models import expected, movement
 
@@ -124,6 +124,10 @@ def test_gaps_come_back_as_gaps_and_are_never_filled(
     assert np.array_equal(np.flatnonzero(np.isnan(table.channels[0].values())), gone)
     with pytest.raises(RecordingError, match=r"(sample 700|row 7\d\d).*no value between others"):
         read(path, imu_only=True)
+    # Of 0.7, 1.26 and 0.99 s between the gaps.
+    (part,) = read_parts(path, imu_only=True)
+    whole = table.channels[0].values()
+    assert np.array_equal(part.acc[:, 0], whole[740:2000])
     if suffix in READERS:
         back = READERS[suffix](path)
         for channel in back.channels:

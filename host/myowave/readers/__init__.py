@@ -8,13 +8,13 @@ from myowave.errors import RecordingError
 from myowave.formats import bids, edf, matlab, parquet, xdf
 from myowave.formats.table import Table
 from myowave.readers import ninapro, opensignals, own_csv, trigno
-from myowave.readers.assembly import assemble
+from myowave.readers.assembly import assemble, assemble_parts
 from myowave.readers.exported import source_of
 from myowave.readers.source import ReadOptions, Source
 from myowave.readers.table import read_head
 from myowave.recording import Recording, is_recording_file, load
 
-__all__ = ["ReadOptions", "find_sources", "read", "write_csv"]
+__all__ = ["ReadOptions", "find_sources", "read", "read_parts", "write_csv"]
 
 _TEXT_FORMATS: tuple[
     tuple[Callable[[list[str]], bool], Callable[[Path, list[str], ReadOptions], Source]], ...
@@ -51,6 +51,18 @@ def read(path: Path, options: ReadOptions | None = None, **changes: Any) -> Reco
     if is_recording_file(path) and not parquet.matches(path):
         return load(path)
     return assemble(_read_source(path, options), options)
+
+
+def read_parts(path: Path, options: ReadOptions | None = None, **changes: Any) -> list[Recording]:
+    """Read any supported recording as one 1 kHz recording a part between its gaps.
+
+    As `read`, but a gap ends a part instead of being refused; parts under 1 s are left out, and
+    RecordingError is raised where no other is there.
+    """
+    options = options or ReadOptions(**changes)
+    if is_recording_file(path) and not parquet.matches(path):
+        return [load(path)]
+    return assemble_parts(_read_source(path, options), options)
 
 
 def write_csv(recording: Recording, path: Path) -> None:

@@ -18,6 +18,8 @@ from myowave.resample import PASS_BAND, STOP_BAND_DB, resample
 
 MIN_DURATION_S = 1.0
 UNKNOWN_SUBJECT = "unknown"
+_MIN_SAMPLES = round(MIN_DURATION_S * RATE_HZ)
+_SAME_SAMPLE = 1e-3  # of a sample: what times in floating point are off, and more
 _SHORT_CHANNEL = 0.9
 _LENGTH_TOLERANCE = 0.01
 _LENGTH_TOLERANCE_S = 0.1
@@ -27,7 +29,10 @@ _LARGEST: dict[Kind, float] = {"acc": 1e3 * G_M_S2, "gyro": 1e3, "emg": 1e4}
 
 @dataclass(frozen=True)
 class _Span:
-    """A signal in SI units without its blank ends: sample i was taken at start_s + i / rate."""
+    """A signal in SI units without its blank ends: sample i was taken at start_s + i / rate.
+
+    NaN in gaps.
+    """
 
     signal: Signal
     values: NDArray[np.float64]
@@ -52,16 +57,95 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
         contradict the rates or the header, or less than 1 s in common.
     """
     source = _with_chosen_emg(source, options)
-    spans = [_span(source, signal) for signal in (*source.imu, *source.emg)]
-    _check_lengths(source, spans, options)
-    start_s = max(span.start_s for span in spans)
-    end_s = min(span.end_s for span in spans)
-    n_samples = math.floor((end_s - start_s) * RATE_HZ) + 1
-    if n_samples < MIN_DURATION_S * RATE_HZ:
+    spans = _spans(source, options)
+    for span in spans:
+        _refuse_gap(source, span)
+    _, n_samples = _common(spans)
+    if n_samples < _MIN_SAMPLES:
         raise RecordingError(
             f"{source.path}: too short, its channels have {max(0, n_samples) / RATE_HZ:.3f} s in "
             f"common, expected at least {MIN_DURATION_S:g} s"
         )
+    return _recording(source, options, spans)
+
+
+def assemble_parts(source: Source, options: ReadOptions) -> list[Recording]:
+    """Return what lies between the gaps of a source file: one recording a part, in order.
+
+    A gap is where any channel has no value. Parts under 1 s are left out; how many is in the
+    provenance, where it says which part of how many a recording is, its place in `span_s`.
+
+    Raises
+    ------
+    RecordingError
+        As `assemble`, but not at a missing value; when no part is long enough.
+    """
+    source = _with_chosen_emg(source, options)
+    spans = _spans(source, options)
+    if not any(np.isnan(span.values).any() for span in spans):
+        return [assemble(source, options)]
+    stretches = _between_gaps(spans)
+    # A sample more or less is for `_common` to tell.
+    long_enough = np.diff(stretches)[:, 0] * RATE_HZ > _MIN_SAMPLES - 2
+    parts = [
+        [_cut(span, begin_s, end_s) for span in spans] for begin_s, end_s in stretches[long_enough]
+    ]
+    parts = [part for part in parts if _common(part)[1] >= _MIN_SAMPLES]
+    if not parts:
+        raise RecordingError(
+            f"{source.path}: nothing between its gaps lasts {MIN_DURATION_S:g} s, the least a "
+            "recording may have"
+        )
+    recordings = []
+    for number, part in enumerate(parts, start=1):
+        recording = _recording(source, options, part)
+        place = {"number": number, "of": len(parts), "too_short": len(stretches) - len(parts)}
+        name = f"{recording.name}_part{number}" if len(parts) > 1 else recording.name
+        recordings.append(
+            replace(recording, name=name, provenance={**recording.provenance, "part": place})
+        )
+    return recordings
+
+
+def _common(spans: Sequence[_Span]) -> tuple[Fraction, int]:
+    """Return when all channels have begun, and the 1 kHz samples until the first ends."""
+    start_s = max(span.start_s for span in spans)
+    end_s = min(span.end_s for span in spans)
+    return start_s, math.floor((end_s - start_s) * RATE_HZ) + 1
+
+
+def _between_gaps(spans: Sequence[_Span]) -> NDArray[np.float64]:
+    """Return begin and end, in seconds, of all that no channel's gap touches, (k, 2)."""
+    gaps = []
+    for span in spans:
+        turns = np.flatnonzero(np.diff(np.isnan(span.values)))  # ends of a span have values
+        known = np.column_stack([turns[0::2], turns[1::2] + 1])  # last before, first after
+        gaps.append(float(span.start_s) + known / float(span.signal.rate_hz))
+    merged = np.concatenate(gaps)
+    merged = merged[np.argsort(merged[:, 0])]
+    start_s = float(max(span.start_s for span in spans))
+    end_s = float(min(span.end_s for span in spans))
+    begins = np.r_[start_s, np.maximum.accumulate(merged[:, 1])]
+    ends = np.r_[merged[:, 0], end_s]
+    stretches = np.column_stack([np.maximum(begins, start_s), np.minimum(ends, end_s)])
+    return stretches[stretches[:, 1] > stretches[:, 0]]
+
+
+def _cut(span: _Span, begin_s: float, end_s: float) -> _Span:
+    """Return the samples that cover begin to end, as far as there are any."""
+    rate_hz = span.signal.rate_hz
+    begin, end = ((edge - float(span.start_s)) * float(rate_hz) for edge in (begin_s, end_s))
+    first = max(0, math.floor(begin + _SAME_SAMPLE))
+    last = min(len(span.values) - 1, math.ceil(end - _SAME_SAMPLE))
+    # Beyond an edge that is another channel's there may be a gap.
+    first += int(np.isnan(span.values[first]))
+    last -= int(np.isnan(span.values[last]))
+    return _Span(span.signal, span.values[first : last + 1], span.start_s + first / rate_hz)
+
+
+def _recording(source: Source, options: ReadOptions, spans: Sequence[_Span]) -> Recording:
+    """Return what channels without gaps have in common as a recording."""
+    start_s, n_samples = _common(spans)
     resampled = _resample_all(spans, start_s, n_samples)
     n_imu = len(source.imu)
     gyro = resampled[:, 3:n_imu] if n_imu == 6 else np.zeros((n_samples, 3))
@@ -124,8 +208,14 @@ def assemble(source: Source, options: ReadOptions) -> Recording:
     )
 
 
+def _spans(source: Source, options: ReadOptions) -> list[_Span]:
+    spans = [_span(source, signal) for signal in (*source.imu, *source.emg)]
+    _check_lengths(source, spans, options)
+    return spans
+
+
 def _span(source: Source, signal: Signal) -> _Span:
-    """Cut blank ends off and hold what is left to be numbers that change."""
+    """Cut blank ends off; what is left must be possible and change."""
     factor = unit_factor(source.path, signal)
     where = f"{source.path}: {signal.place}"
     present = np.flatnonzero(~np.isnan(signal.values))
@@ -133,27 +223,36 @@ def _span(source: Source, signal: Signal) -> _Span:
         raise RecordingError(f"{where}: no values")
     first, last = int(present[0]), int(present[-1])
     values = signal.values[first : last + 1]
-    if len(present) != len(values):
-        at = first + int(np.flatnonzero(np.isnan(values))[0])
-        row = f"row {signal.first_row + at}" if signal.first_row else f"sample {at}"
-        raise RecordingError(
-            f"{source.path}: {row}, {signal.place}: no value between others, expected a number"
-        )
     limit = _LARGEST[signal.kind] / factor
-    if np.max(np.abs(values)) > limit:
+    if np.nanmax(np.abs(values)) > limit:
         at = first + int(np.argmax(np.abs(values) > limit))
-        row = f"row {signal.first_row + at}" if signal.first_row else f"sample {at}"
         raise RecordingError(
-            f"{source.path}: {row}, {signal.place}: {signal.values[at]:g} {signal.unit}, expected "
-            f"at most {limit:g}; is the unit right?"
+            f"{source.path}: {_row(signal, at)}, {signal.place}: {signal.values[at]:g} "
+            f"{signal.unit}, expected at most {limit:g}; is the unit right?"
         )
-    if np.all(values == values[0]):
+    if np.nanmin(values) == np.nanmax(values):
         raise RecordingError(
             f"{where}: constant at {values[0]:g} {signal.unit}, expected a signal; is the sensor "
             "connected?"
         )
     start_s = Fraction(signal.start_s).limit_denominator(1_000_000) + first / signal.rate_hz
     return _Span(signal, factor * values, start_s)
+
+
+def _refuse_gap(source: Source, span: _Span) -> None:
+    missing = np.flatnonzero(np.isnan(span.values))
+    if len(missing):
+        signal = span.signal
+        blank_start = int(np.argmin(np.isnan(signal.values)))
+        raise RecordingError(
+            f"{source.path}: {_row(signal, blank_start + int(missing[0]))}, {signal.place}: no "
+            "value between others, expected a number; 'myowave import --split-gaps' takes the "
+            "parts between gaps"
+        )
+
+
+def _row(signal: Signal, index: int) -> str:
+    return f"row {signal.first_row + index}" if signal.first_row else f"sample {index}"
 
 
 def _check_lengths(source: Source, spans: Sequence[_Span], options: ReadOptions) -> None:

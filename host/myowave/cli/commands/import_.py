@@ -23,6 +23,8 @@ goes to the file named with `-o`; several, or a folder of them, go into the fold
 Sensors strapped on the other way round are found by comparing the sources with each other (and with
 `--like`) and put right; `turn` tells which.
 
+A source with gaps is refused, or with --split-gaps becomes several files, `NAME_part1` and so on.
+
 Subject and day come from the header, the subject otherwise from the file name up to the first `_`.
 A file that is there is replaced only where it is a recording, and never a source.
 
@@ -62,6 +64,12 @@ def import_command(
     allow_short: Annotated[
         bool, typer.Option("--allow-short", help="Accept channels that end early.")
     ] = False,
+    split_gaps: Annotated[
+        bool,
+        typer.Option(
+            "--split-gaps", help="Make a recording of each part of 1 s or more between gaps."
+        ),
+    ] = False,
     acc_calibration: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,9 +91,8 @@ def import_command(
     """Read every source, put orientations right, write the recordings and list them."""
     from rich.table import Table
 
-    from myowave import orientation
-    from myowave.readers import find_sources, read
-    from myowave.recording import load, require_replaceable, save
+    from myowave.readers import find_sources, read, read_parts
+    from myowave.recording import save
 
     options = _options(
         imu_sensor=imu_sensor,
@@ -102,27 +109,25 @@ def import_command(
     )
     paths = find_sources(sources)
     targets = _targets(paths, output, single=len(sources) == 1 and not sources[0].is_dir())
-    for target in targets:
-        _require_no_source(target, paths)
-        require_replaceable(target)
-    recordings = []
+    _require_replaceable(targets, paths)
+    parts_of: list[list[Recording]] = []
     with progress_bar() as progress:
         task = progress.add_task("reading", total=len(paths), note="")
         for path in paths:
-            recordings.append(read(path, options))
+            parts_of.append(read_parts(path, options) if split_gaps else [read(path, options)])
             progress.update(task, advance=1, note=path.name)
     if not keep_orientation:
-        reference = None
-        if like:
-            reference = orientation.fit_reference([load(path) for path in find_sources(like)])
-        if reference is not None or len(recordings) > 1:
-            recordings = orientation.align(recordings, reference)
+        parts_of = _turned_alike(parts_of, like)
+    recordings = [part for parts in parts_of for part in parts]
+    sources_of = [path for path, parts in zip(paths, parts_of, strict=True) for _ in parts]
+    targets = _part_targets(targets, parts_of)
+    _require_replaceable(targets, paths)
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("file", "subject", "day", "s", "muscles", "turn"):
         table.add_column(title, justify="right" if title == "s" else "left", overflow="fold")
     rows: list[dict[str, Any]] = []
-    for source, target, recording in zip(paths, targets, recordings, strict=True):
+    for source, target, recording in zip(sources_of, targets, recordings, strict=True):
         save(recording, target)
         found = recording.provenance.get("orientation", {})
         turn = str(found.get("turn", "-"))
@@ -139,6 +144,7 @@ def import_command(
                 "source_rates_hz": recording.source_rates_hz,
                 "turn": None if turn == "-" else turn,
                 "turn_certain": None if not found else not uncertain,
+                "part": recording.provenance.get("part"),
             }
         )
         table.add_row(
@@ -151,11 +157,32 @@ def import_command(
         )
     print_table(table)
     total_s = sum(recording.duration_s for recording in recordings)
-    console.print(f"{len(rows)} written, {total_s:.0f} s in all: {output}", markup=False)
+    where = output if output.is_dir() or len(rows) == 1 else output.parent
+    console.print(f"{len(rows)} written, {total_s:.0f} s in all: {where}", markup=False)
     for warning in _warnings(recordings):
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     if json_file is not None:
         write_json(json_file, {"recordings": rows})
+
+
+def _turned_alike(
+    parts_of: list[list["Recording"]], like: list[Path] | None
+) -> list[list["Recording"]]:
+    """Put sensors strapped on the other way round right; the parts of one source are worn alike."""
+    from myowave import orientation
+    from myowave.readers import find_sources
+    from myowave.recording import load
+
+    reference = None
+    if like:
+        reference = orientation.fit_reference([load(path) for path in find_sources(like)])
+    if reference is None and len(parts_of) < 2:
+        return parts_of
+    longest = [max(parts, key=lambda part: part.n_samples) for parts in parts_of]
+    return [
+        [orientation.apply(part, turned) for part in parts]
+        for parts, turned in zip(parts_of, orientation.estimate(longest, reference), strict=True)
+    ]
 
 
 def _options(**values: Any) -> Any:
@@ -190,10 +217,13 @@ def _calibration(texts: list[str]) -> tuple[tuple[float, float], ...] | None:
     return tuple(pairs) or None
 
 
-def _require_no_source(target: Path, sources: list[Path]) -> None:
-    for source in sources:
-        if target.exists() and target.samefile(source):
+def _require_replaceable(targets: list[Path], sources: list[Path]) -> None:
+    from myowave.recording import require_replaceable
+
+    for target in targets:
+        if target.exists() and any(target.samefile(source) for source in sources):
             raise ConfigError(f"{target}: is a source, name another file or folder with -o")
+        require_replaceable(target)
 
 
 def _warnings(recordings: list["Recording"]) -> list[str]:
@@ -209,6 +239,10 @@ def _warnings(recordings: list["Recording"]) -> list[str]:
             f"no day known for {_names(undated)}{why}; splits and normalization go by day, name it "
             "with --day YYYY-MM-DD"
         )
+    places = [recording.provenance.get("part", {}) for recording in recordings]
+    left_out = sum(place["too_short"] for place in places if place.get("number") == 1)
+    if left_out:
+        warnings.append(f"too short between gaps, under 1 s, and left out: {left_out}")
     unnamed = [recording for recording in recordings if recording.subject == UNKNOWN_SUBJECT]
     if unnamed:
         warnings.append(
@@ -223,6 +257,19 @@ def _names(recordings: list["Recording"]) -> str:
     return ", ".join(recording.name for recording in recordings[:3]) + more
 
 
+def _part_targets(targets: list[Path], parts_of: list[list["Recording"]]) -> list[Path]:
+    """Return a file a recording: those of sources in parts are numbered."""
+    found = []
+    for target, parts in zip(targets, parts_of, strict=True):
+        if len(parts) == 1:
+            found.append(target)
+        else:
+            count = range(1, len(parts) + 1)
+            found += [target.with_stem(f"{target.stem}_part{number}") for number in count]
+    _refuse_twice(found)
+    return found
+
+
 def _targets(paths: list[Path], output: Path, *, single: bool) -> list[Path]:
     from myowave.recording import SUFFIX
 
@@ -231,7 +278,11 @@ def _targets(paths: list[Path], output: Path, *, single: bool) -> list[Path]:
     if output.is_file():
         raise ConfigError(f"{output}: is a file, expected a folder for {len(paths)} recordings")
     targets = [output / f"{path.stem}{SUFFIX}" for path in paths]
+    _refuse_twice(targets)
+    return targets
+
+
+def _refuse_twice(targets: list[Path]) -> None:
     if len(set(targets)) != len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
         raise ConfigError(f"{twice}: two sources would go to this file, rename one of them")
-    return targets
