@@ -41,6 +41,16 @@ def test_export_and_import(
     )
 
 
+def test_a_part_is_exported(log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "part.csv"
+    code, out, _ = run(capsys, "export", log, "-o", path, "--begin", 0.5, "--end", 2)
+    assert code == 0
+    assert "1.500 s of acc_x" in out
+    code, _, err = run(capsys, "export", log, "-o", path, "--begin", 2, "--end", 1)
+    assert code == 2
+    assert "3.000 s long, nothing from 2 to 1 s" in err
+
+
 def test_export_into_a_dataset_and_import_all_of_it(
     log: Path, recording_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,8 +2,10 @@
 
 import doctest
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -179,9 +181,60 @@ def test_runs_lie_as_far_apart_as_they_were(model: Path, tmp_path: Path) -> None
         load_table(path, run=3)
     # Continued a month later: the time between would be nearly all of the file.
     later = replace(log, host_s=log.host_s + np.where(log.run == 1, 30 * 86400.0, 0.0))
-    with pytest.raises(RecordingError, match=r"spans 720\.0 h in 2 runs.*one run with --run N"):
+    with pytest.raises(RecordingError, match=r"720\.0 h in 2 runs.*one run with --run N"):
         table_of_log(later, path)
     assert table_of_log(later, path, run=2).n_samples == len(truth) - 100
+
+
+def test_parts_of_a_log_make_up_the_whole(log: Path, tmp_path: Path) -> None:
+    logged = read_log(log)
+    # A virtual clock runs as fast as it can; here frames arrive as those of a real one do.
+    host_s = np.asarray(1.79e9 + 1e-6 * logged.device_us, dtype=np.float64)
+    logged = replace(logged, host_s=host_s, markers=[(host_s[1500], "curl 1, left")])
+    whole = table_of_log(logged, log)
+    cuts = [0.0, 0.7001, 1.6, math.inf]
+    parts = [
+        table_of_log(logged, log, begin_s=begin_s, end_s=end_s) for begin_s, end_s in pairwise(cuts)
+    ]
+    assert np.array_equal(np.concatenate([counts_of(part) for part in parts]), counts_of(whole))
+    assert [part.n_samples for part in parts[:2]] == pytest.approx([700, 900], abs=2)
+    labels = [[one.text for one in part.annotations if one.kind == "marker"] for part in parts]
+    assert labels == [[], ["curl 1, left"], []]
+    onsets_s = [
+        next(one.onset_s for one in table.annotations if one.kind == "marker") + begin_s
+        for table, begin_s in ((whole, 0.0), (parts[1], 0.7001))
+    ]
+    assert onsets_s[0] == pytest.approx(onsets_s[1], abs=0.0011)
+    assert whole.start_s is not None
+    assert parts[1].start_s == pytest.approx(whole.start_s + 0.7001, abs=0.0011)
+    assert parts[2].facts["source"]["begin_s"] == 1.6
+    with pytest.raises(RecordingError, match=r"long, nothing from 3\.5 to 4 s"):
+        table_of_log(logged, log, begin_s=3.5, end_s=4.0)
+
+
+def test_a_run_longer_than_a_file_can_be_is_exported_in_parts(log: Path) -> None:
+    logged = read_log(log)
+    slow = 4000  # as if every sample were four seconds after the one before
+    long = replace(logged, tick=slow * logged.tick, device_us=slow * logged.device_us)
+    long = replace(long, host_s=np.asarray(1.79e9 + 1e-6 * long.device_us, dtype=np.float64))
+    with pytest.raises(RecordingError, match=r"3\.3 h in 1 runs.*; export parts with --begin"):
+        table_of_log(long, log)
+    hour = table_of_log(long, log, begin_s=3600.0, end_s=7200.0)
+    assert hour.n_samples == pytest.approx(3_600_000, abs=2 * slow)
+
+
+def test_parts_of_a_recording_make_up_the_whole(
+    recording: Recording, recording_file: Path, tmp_path: Path
+) -> None:
+    parts = [
+        load_table(recording_file, begin_s=begin_s, end_s=end_s)
+        for begin_s, end_s in pairwise([0.0, 0.007, 2.0, math.inf])
+    ]
+    assert [part.n_samples for part in parts] == [7, 1993, 345]
+    emg = np.concatenate([part.of("emg")[1].values() for part in parts])
+    assert np.array_equal(emg, recording.emg[:, 1])
+    with pytest.raises(RecordingError, match=r"2\.345 s long, nothing from 3 s on"):
+        load_table(recording_file, begin_s=3.0)
 
 
 def test_independent_readers_see_the_same(

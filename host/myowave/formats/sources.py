@@ -1,9 +1,10 @@
 """Tables of what is exported: a log, its runs placed on one time axis, or a recording."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +24,19 @@ from myowave.log import MAGIC, LogData, read_log
 from myowave.readers.source import MAX_ROWS, sha256
 from myowave.recording import RATE_HZ, Recording, is_recording_file, load
 
+T = TypeVar("T")
+_SAME_ROW = 1e-6  # of a row: 0.007 s times 1000 is a little more than 7
+
 
 def load_table(
-    path: Path, *, run: int | None = None, subject: str = "", day: str = "", name: str = ""
+    path: Path,
+    *,
+    run: int | None = None,
+    begin_s: float = 0.0,
+    end_s: float = math.inf,
+    subject: str = "",
+    day: str = "",
+    name: str = "",
 ) -> Table:
     """Return the table of a log or a recording file.
 
@@ -35,6 +46,8 @@ def load_table(
         Made by `myowave log`, `monitor`, `import` or `simulate`.
     run : int, optional
         Take this run of a log only, counted from 1: a board that was started anew begins one.
+    begin_s, end_s : float
+        Take what lies between only, the end excluded, in seconds since the first sample.
     subject, day, name : str
         Replace what the file says; a log says the day only.
 
@@ -42,14 +55,14 @@ def load_table(
     ------
     RecordingError
         If the file is neither, or is damaged, or a log has no samples, no identity, no such run,
-        or longer times between runs than a file can hold.
+        or is longer than a file can hold, or there is nothing between begin and end.
     """
     if _is_log(path):
-        table = table_of_log(read_log(path), path, run=run)
+        table = table_of_log(read_log(path), path, run=run, begin_s=begin_s, end_s=end_s)
     elif is_recording_file(path):
         if run is not None:
             raise RecordingError(f"{path}: a recording has no runs; --run is for logs")
-        table = table_of_recording(load(path))
+        table = table_of_recording(_part_of_recording(load(path), path, begin_s, end_s))
     else:
         raise RecordingError(
             f"{path}: neither a log nor a recording, expected a file of 'myowave log' or 'myowave "
@@ -80,8 +93,15 @@ def table_of_recording(recording: Recording) -> Table:
     )
 
 
-def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
-    """Return a log as a table; raises as `load_table` does.
+def table_of_log(
+    log: LogData,
+    path: Path,
+    *,
+    run: int | None = None,
+    begin_s: float = 0.0,
+    end_s: float = math.inf,
+) -> Table:
+    """Return a log as a table, or a part of one; raises as `load_table` does.
 
     Raw counts are those read, before the board's calibration, which is among the facts. Samples
     lie on the grid of the board's clock: one step a tick. Runs lie where the host's clock
@@ -97,7 +117,18 @@ def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
         raise RecordingError(f"{path}: no run {run}, the log holds {len(runs)}")
     if identity.rate_hz != RATE_HZ:
         raise RecordingError(f"{path}: {identity.rate_hz} Hz, expected {RATE_HZ} Hz")
-    axis = _Axis(path, log, fits, runs if run is None else [runs[run - 1]])
+    chosen = runs if run is None else [runs[run - 1]]
+    axis = _Axis(log, fits, chosen)
+    if begin_s > 0.0 or end_s < math.inf:
+        log = _part_of_log(log, path, axis, begin_s, end_s)
+        axis = _Axis(log, fits, np.unique(log.run).tolist())
+    if axis.n_rows > MAX_ROWS:
+        one_run = "one run with --run N, or " if len(axis.runs) > 1 else ""
+        raise RecordingError(
+            f"{path}: {axis.n_rows / RATE_HZ / 3600:.1f} h in {len(axis.runs)} runs, expected at "
+            f"most {MAX_ROWS / RATE_HZ / 3600:.1f} h in one file; export {one_run}parts with "
+            "--begin and --end"
+        )
     rows = np.flatnonzero(np.isin(log.run, axis.runs))
     at = axis.row_of[rows]
 
@@ -147,7 +178,10 @@ def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
         ),
     ]
     facts: dict[str, Any] = {
-        "source": {"file": path.name, "sha256": sha256(path), "run": run},
+        "source": {
+            **{"file": path.name, "sha256": sha256(path), "run": run, "begin_s": begin_s},
+            "end_s": end_s if end_s < math.inf else None,
+        },
         "board": identity.board,
         "firmware": identity.firmware,
         "imu": identity.imu,
@@ -177,6 +211,58 @@ def table_of_log(log: LogData, path: Path, *, run: int | None = None) -> Table:
         start_s=start_s,
         facts=facts,
     )
+
+
+def _part_of_recording(recording: Recording, path: Path, begin_s: float, end_s: float) -> Recording:
+    first = math.ceil(begin_s * RATE_HZ - _SAME_ROW)
+    last = math.ceil(min(end_s * RATE_HZ, recording.n_samples) - _SAME_ROW)
+    if first >= last:
+        raise _nothing_between(path, recording.duration_s, begin_s, end_s)
+    if (first, last) == (0, recording.n_samples):
+        return recording
+    rows = slice(first, last)
+    return replace(
+        recording,
+        acc=recording.acc[rows],
+        gyro=recording.gyro[rows],
+        emg=recording.emg[rows],
+        provenance={**recording.provenance, "part_s": [first / RATE_HZ, last / RATE_HZ]},
+    )
+
+
+def _part_of_log(log: LogData, path: Path, axis: "_Axis", begin_s: float, end_s: float) -> LogData:
+    """Return what a log holds on an axis between two times."""
+    first, last = (RATE_HZ * edge_s - _SAME_ROW for edge_s in (begin_s, end_s))
+    rows = np.isin(log.run, axis.runs) & (axis.row_of >= first) & (axis.row_of < last)
+    if not rows.any():
+        raise _nothing_between(path, axis.n_rows / RATE_HZ, begin_s, end_s)
+
+    def between(told: list[tuple[float, T]]) -> list[tuple[float, T]]:
+        return [one for one in told if begin_s <= axis.at(one[0]) < end_s]
+
+    return replace(
+        log,
+        run=log.run[rows],
+        tick=log.tick[rows],
+        device_us=log.device_us[rows],
+        host_s=log.host_s[rows],
+        predictions=log.predictions[rows],
+        warm_up=log.warm_up[rows],
+        missing=log.missing[rows],
+        counts=log.counts[rows],
+        has_counts=log.has_counts[rows],
+        corrected=log.corrected[rows],
+        statistics=between(log.statistics),
+        events=between(log.events),
+        markers=between(log.markers),
+        notes=between(log.notes),
+        texts=between(log.texts),
+    )
+
+
+def _nothing_between(path: Path, length_s: float, begin_s: float, end_s: float) -> RecordingError:
+    until = f"to {end_s:g} s" if end_s < math.inf else "s on"
+    return RecordingError(f"{path}: {length_s:.3f} s long, nothing from {begin_s:g} {until}")
 
 
 def _distinct(muscles: Iterable[str]) -> list[str]:
@@ -225,9 +311,7 @@ class _Axis:
     n_rows : int
     """
 
-    def __init__(
-        self, path: Path, log: LogData, fits: dict[int, ClockFit], runs: list[int]
-    ) -> None:
+    def __init__(self, log: LogData, fits: dict[int, ClockFit], runs: list[int]) -> None:
         self.runs = runs
         self._fits = fits
         self.row_of = np.zeros(log.n_samples, dtype=np.int64)
@@ -244,12 +328,6 @@ class _Axis:
             self.begins.append(begin)
             self.row_of[rows] = begin + ticks - ticks[0]
             self.n_rows = begin + int(ticks[-1] - ticks[0]) + 1
-            if self.n_rows > MAX_ROWS:
-                remedy = "; export one run with --run N" if len(runs) > 1 else ""
-                raise RecordingError(
-                    f"{path}: the log spans {self.n_rows / RATE_HZ / 3600:.1f} h in {len(runs)} "
-                    f"runs, expected at most {MAX_ROWS / RATE_HZ / 3600:.1f} h in one file{remedy}"
-                )
 
     @property
     def start_s(self) -> float:

@@ -1,5 +1,6 @@
 """`myowave export`: logs and recordings in the formats of other tools."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ had back exactly from every format, and `myowave import` reads them all. Gaps ar
 EDF+ and BDF+, which know none, they hold 0 and are annotated as missing. Markers and notes go
 along. Times are UTC.
 
+A file holds 2.5 hours at most; --begin and --end take a part, in seconds since the first sample.
 Only an earlier export is replaced.
 
 Example: `myowave export session.mwlog -o session.edf`
@@ -49,6 +51,12 @@ def export_command(
         int | None,
         typer.Option(metavar="N", min=1, help="Only the Nth run of a log (start of the board)."),
     ] = None,
+    begin: Annotated[
+        float, typer.Option(metavar="S", min=0.0, help="Only from this many seconds on.")
+    ] = 0.0,
+    end: Annotated[
+        float | None, typer.Option(metavar="S", min=0.0, help="Only before this many seconds.")
+    ] = None,
     task: Annotated[str, typer.Option(metavar="LABEL", help="BIDS: task.")] = "movement",
     session: Annotated[str, typer.Option(metavar="LABEL", help="BIDS: session.")] = "",
     bids_run: Annotated[
@@ -77,7 +85,15 @@ def export_command(
     else:
         assert bids_folder is not None
         bids.require_dataset(bids_folder)
-    table = load_table(source, run=run, subject=subject or "", day=day or "", name=name or "")
+    table = load_table(
+        source,
+        run=run,
+        begin_s=begin,
+        end_s=math.inf if end is None else end,
+        subject=subject or "",
+        day=day or "",
+        name=name or "",
+    )
     with progress_bar() as progress:
         task_id = progress.add_task("writing samples", total=table.n_samples, note="")
         if output is not None:
