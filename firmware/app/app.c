@@ -56,6 +56,7 @@ static void process_sample(mw_app *app, const mw_sample *sample) {
     }
     if (app->batch.head.count == 0u) {
         mw_batch_begin(&app->batch, sample->tick, sample->time_us, gap);
+        app->batch_is_new = true;
     }
     app->next_tick = sample->tick + 1u;
     int16_t corrected[MW_IMU_CHANNELS];
@@ -246,7 +247,11 @@ static void housekeeping(mw_app *app) {
         return;
     }
     uint64_t now = mw_port_time_us();
-    if (app->batch.head.count > 0u && now > app->batch.head.time_us + BATCH_TIMEOUT_US) {
+    if (app->batch_is_new) {
+        app->batch_is_new = false;
+        app->batch_since_us = now;
+    }
+    if (app->batch.head.count > 0u && now - app->batch_since_us > BATCH_TIMEOUT_US) {
         send_batch(app);
     }
     if (now - app->statistics_us >= STATISTICS_PERIOD_US) {

@@ -102,6 +102,8 @@ typedef struct {
     uint8_t self_test_failed;
     uint8_t led; /* mw_led shown now */
     mw_batch batch;
+    bool batch_is_new;       /* begun since the main loop looked last */
+    uint64_t batch_since_us; /* when the main loop first saw it */
     mw_wire_decoder decoder;
     mw_transmitter transmitter;
     bool raw;                     /* data frames hold raw counts */

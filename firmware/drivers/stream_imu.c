@@ -62,9 +62,14 @@ static void serve_one(mw_stream_imu *imu) {
     }
 }
 
+uint64_t mw_stream_imu_next_us(const mw_stream_imu *imu, uint64_t now_us) {
+    bool late = now_us > imu->due_us + MW_STREAM_IMU_LATE_US;
+    return late ? imu->served_us + imu->catch_up_us : imu->due_us;
+}
+
 void mw_stream_imu_serve(mw_stream_imu *imu, uint64_t now_us) {
     for (uint32_t served = 0; served < MW_SAMPLE_QUEUE_SIZE; served++) {
-        if (now_us < imu->due_us) {
+        if (now_us < mw_stream_imu_next_us(imu, now_us)) {
             return;
         }
         if (imu->next >= imu->end) {
@@ -82,6 +87,7 @@ void mw_stream_imu_serve(mw_stream_imu *imu, uint64_t now_us) {
             mw_app_on_overrun(imu->app);
         }
         serve_one(imu);
+        imu->served_us = now_us;
     }
 }
 

@@ -10,7 +10,10 @@
  *
  * A tick whose sample is not there yet is held back for a while, since the far end is a process that
  * may have to wait for its turn; the tick keeps its time. It is missed when a later sample is there
- * or the wait is over; a sample that comes after that is thrown away. */
+ * or the wait is over; a sample that comes after that is thrown away.
+ *
+ * A board that is a process may itself have to wait for its turn. All ticks due meanwhile at once
+ * would be more than its serial line takes, so a port may have them served one by one. */
 #ifndef MW_STREAM_IMU_H
 #define MW_STREAM_IMU_H
 
@@ -22,6 +25,8 @@
 #define MW_STREAM_IMU_TX_SIZE 256u
 /* How late a sample may come. Held back ticks also wait in the FIFO: 1024 of them are 1 s. */
 #define MW_STREAM_IMU_PATIENCE_US 500000u
+/* How late a tick is that is no longer served at once, where a port wishes so. */
+#define MW_STREAM_IMU_LATE_US 20000u
 /* Ticks between two credits: rare enough to cost nothing, often against the 1024 of the window. */
 #define MW_STREAM_IMU_CREDIT_TICKS 32u
 
@@ -36,6 +41,8 @@ typedef struct {
     uint32_t end;      /* index after the last sample there is */
     uint64_t due_us;   /* when the next tick is due */
     uint32_t period_us;
+    uint32_t catch_up_us; /* time between late ticks; 0 serves them at once */
+    uint64_t served_us;   /* when the last tick was served */
     uint16_t sequence;
     mw_ring tx; /* bytes for the far end */
     uint8_t tx_storage[MW_STREAM_IMU_TX_SIZE];
@@ -49,6 +56,9 @@ void mw_stream_imu_start(mw_stream_imu *imu, uint64_t now_us, uint32_t period_us
 
 /* The sample clock has stopped, interrupts masked: the next start takes the first sample again. */
 void mw_stream_imu_stop(mw_stream_imu *imu);
+
+/* When the next tick is to be served: once it is due, or later while catching up. */
+uint64_t mw_stream_imu_next_us(const mw_stream_imu *imu, uint64_t now_us);
 
 /* Interrupt: serves every tick due by `now_us`, in order. Ticks the application's queue has no room
  * for stay due, since the FIFO keeps their samples. At most MW_SAMPLE_QUEUE_SIZE ticks a call. */

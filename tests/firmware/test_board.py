@@ -435,6 +435,28 @@ def test_bad_arguments(model, counts, tmp_path):
     assert taken.read_text() == "mine"
 
 
+def test_a_board_that_had_to_wait_loses_nothing(board):
+    """What has become due while the process was stopped is more than its line takes at once."""
+    counts = movement(30_000)
+    losses = []
+    with board(counts=counts, virtual_clock=False) as virtual, Device.open(virtual.port) as device:
+        device.set_raw(True)
+        device.start()
+        process = virtual._process
+        assert process is not None
+        # A busy computer may keep this reader from reading too; not every time.
+        for _ in range(5):
+            newest = data_frames(device)[-1]["first_tick"]
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(1.0)
+            process.send_signal(signal.SIGCONT)
+            ticks = [newest]
+            while ticks[-1] < newest + 1500:
+                ticks += [frame["first_tick"] for frame in data_frames(device)]
+            losses.append(int(np.diff(ticks).max()) - 20)
+    assert min(losses) == 0
+
+
 @pytest.mark.parametrize("name", EMULATED)
 def test_the_board_ends_with_its_parent(model, name):
     """A killed `virtual` leaves no emulator behind."""
